@@ -1,0 +1,81 @@
+"""Cutting samples into train, valid and test: without replacement, stratified, copies kept on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Parts = dict[str, np.ndarray]
+"""Sample numbers of each part: keys train, valid, test (int64, ascending, disjoint, together everything)."""
+
+
+def split_indices(
+    n: int,
+    *,
+    valid: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    strata: Sequence | np.ndarray | None = None,
+    groups: Sequence | np.ndarray | None = None,
+) -> Parts:
+    """Deal `n` samples into three parts.
+
+    Whole groups are dealt, each to the part that is furthest below its share; within a stratum (a class) first, so that each part gets
+    its share of every class. Ties are broken by a shuffle with `seed`.
+
+    Args:
+        n: number of samples.
+        valid: share of samples for choosing (0 to below 1; 0 gives an empty part).
+        test: share of samples for the one report at the end.
+        strata: class of each sample, or None. A group counts for the class of its first sample.
+        groups: group of each sample (exact copies share one), or None for each its own.
+
+    Returns:
+        The parts; their union is 0..n-1 and no two overlap.
+
+    Raises:
+        ValueError: a share is negative or leaves nothing to train on.
+    """
+    if valid < 0 or test < 0 or valid + test >= 1:
+        raise ValueError(f"valid ({valid}) and test ({test}) are shares of the samples: 0 or more, together below 1")
+    rng = np.random.default_rng(seed)
+    group = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    stratum = np.zeros(n, int) if strata is None else np.unique(np.asarray(strata), return_inverse=True)[1]
+    by_group = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1]) if n else []
+    members: dict[int, list[np.ndarray]] = {}
+    for samples in by_group:
+        members.setdefault(int(stratum[samples[0]]), []).append(samples)
+
+    names = ("train", "valid", "test")
+    shares = np.array([1 - valid - test, valid, test])
+    dealt: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    owed = np.zeros(3)  # carried from stratum to stratum, so that small classes do not all round to train
+    for key in sorted(members):
+        sets = members[key]
+        rng.shuffle(sets)
+        sets.sort(key=len, reverse=True)  # big groups first: small ones can still even things out
+        owed += shares * sum(len(s) for s in sets)
+        for samples in sets:
+            part = int(np.argmax(np.where(shares > 0, owed, -np.inf)))
+            owed[part] -= len(samples)
+            dealt[names[part]].append(samples)
+    empty = np.zeros(0, int)
+    return {name: np.sort(np.concatenate(dealt[name])) if dealt[name] else empty for name in names}
+
+
+def folds(n: int, k: int = 5, *, seed: int = 0, strata: Sequence | np.ndarray | None = None, groups: Sequence | np.ndarray | None = None) -> list[np.ndarray]:
+    """Deal `n` samples into `k` parts of equal size by the rules of `split_indices`; each sample is in exactly one."""
+    rest, parts = np.arange(n), []
+    for left in range(k, 1, -1):
+        pick = split_indices(
+            len(rest),
+            valid=0.0,
+            test=1 / left,
+            seed=seed,
+            strata=None if strata is None else np.asarray(strata)[rest],
+            groups=None if groups is None else np.asarray(groups)[rest],
+        )
+        parts.append(rest[pick["test"]])
+        rest = rest[pick["train"]]
+    return [*parts, rest]
