@@ -1,0 +1,262 @@
+"""Looking at a learner: learning rate finder, summary, worst samples, pictures. None of it leaves a trace in the learner.
+
+The functions here are the Learner's methods; they stand apart so that the loop stays one screen.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from rungbook.errors import UsageError
+
+if TYPE_CHECKING:
+    from rungbook.learner.learner import Learner
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Result of `find_lr`: the suggestion and the curve it was read from."""
+
+    suggestion: float
+    lrs: list[float]
+    losses: list[float]
+
+
+@contextmanager
+def untouched(learner: Learner) -> Iterator[None]:
+    """Weights, optimiser, random numbers and modes are afterwards bit for bit what they were."""
+    from rungbook.learner.random_state import keep_random_state
+
+    weights = {k: v.clone() for k, v in learner.model.state_dict().items()}
+    optimizer = copy.deepcopy(learner.optimizer.state_dict())
+    modes = [(m, m.training) for m in learner.model.modules()]
+    grads = [p.grad for p in learner.params]
+    with keep_random_state():
+        try:
+            yield
+        finally:
+            learner.model.load_state_dict(weights)
+            learner.optimizer.load_state_dict(optimizer)
+            for p, grad in zip(learner.params, grads, strict=True):
+                p.grad = grad
+            for module, mode in modes:
+                module.training = mode
+
+
+def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> LearningRates:
+    """Learning rate at which the loss falls fastest (Smith 2017, section 3.3).
+
+    The rate grows by a constant factor each step from `low` to `high`, over at most `steps` batches; the run ends when the smoothed loss
+    is four times its best. The suggestion is the rate at the steepest descent of the smoothed loss over log(rate).
+
+    Args:
+        low, high: the range searched.
+        steps: batches used at most.
+    """
+    lrs, smooth = [], []
+    average, best = 0.0, float("inf")
+    with untouched(self):
+        torch.manual_seed(self.seed)
+        self.model.train()
+        for i, (x, y) in enumerate(_cycle(self, steps)):
+            lr = low * (high / low) ** (i / max(1, steps - 1))
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            with self._cast():
+                output = self.forward(*x) if type(x) is tuple else self.forward(x)
+                loss = self.loss(output, y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            if self.clip is not None:
+                nn.utils.clip_grad_norm_(self.params, self.clip)
+            average = 0.9 * average + 0.1 * loss.item()
+            value = average / (1 - 0.9 ** (i + 1))  # unbiased: the average starts at 0
+            if not value < 4 * best + 1e-12 and i > 5:
+                break
+            best = min(best, value)
+            lrs.append(lr)
+            smooth.append(value)
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+    return LearningRates(_steepest(lrs, smooth), lrs, smooth)
+
+
+def _cycle(learner: Learner, steps: int) -> Iterator[Any]:
+    done, epoch = 0, 0
+    while done < steps:
+        for batch in learner.train_feed.batches(epoch, 0, learner.device):
+            yield batch
+            done += 1
+            if done == steps:
+                return
+        epoch += 1
+
+
+def _steepest(lrs: list[float], losses: list[float]) -> float:
+    """Rate of the steepest slope before the minimum, by central differences over five points."""
+    end = max(range(len(losses)), key=lambda i: -losses[i]) + 1
+    slopes = {i: losses[i + 2] - losses[i - 2] for i in range(2, max(3, end - 2)) if i + 2 < len(losses)}
+    return lrs[min(slopes, key=lambda i: slopes[i])] if slopes else lrs[0]
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One line of `summary`: a leaf module, its output shape for one batch, parameters and FLOPs (two a multiply-add, forward)."""
+
+    name: str
+    layer: str
+    output: tuple[int, ...]
+    parameters: int
+    trainable: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The model layer by layer, for one sample."""
+
+    rows: list[LayerRow]
+    parameters: int
+    trainable: int
+    flops: int
+
+    def __str__(self) -> str:
+        width = max([20, *(len(r.name) + len(r.layer) + 2 for r in self.rows)])
+        lines = [f"{'layer':<{width}}  {'output':<20}  {'parameters':>11}  {'FLOPs':>13}"]
+        for r in self.rows:
+            shape = "x".join(map(str, r.output))
+            lines.append(f"{r.name + ': ' + r.layer:<{width}}  {shape:<20}  {r.parameters:>11,}  {r.flops:>13,}")
+        frozen = f" ({self.trainable:,} trainable)" if self.trainable != self.parameters else ""
+        return "\n".join([*lines, f"{self.parameters:,} parameters{frozen}, {self.flops:,} FLOPs a sample"])
+
+
+def summary(self: Learner) -> Summary:
+    """Layer, output shape, parameters and FLOPs for one sample of the train split, as the model sees it."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x, _ = next(iter(self.train_feed.batches(0, 0, self.device)))
+    one = tuple(t[:1] for t in x) if type(x) is tuple else (x[:1],)
+    rows: list[LayerRow] = []
+    handles = []
+    counter = FlopCounterMode(display=False)
+
+    def measure(name: str, module: nn.Module) -> None:
+        before = 0
+
+        def enter(*_: Any) -> None:
+            nonlocal before
+            before = counter.get_total_flops()
+
+        def leave(_: nn.Module, __: Any, output: Any) -> None:
+            shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+            own = list(module.parameters())
+            trainable = sum(p.numel() for p in own if p.requires_grad)
+            rows.append(LayerRow(name, str(module), shape, sum(p.numel() for p in own), trainable, counter.get_total_flops() - before))
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
+
+    for name, module in self.model.named_modules():
+        if not list(module.children()):
+            measure(name or type(module).__name__, module)
+    try:
+        with self.evaluating(), torch.no_grad(), counter:
+            self.model(*one)
+    finally:
+        for handle in handles:
+            handle.remove()
+    every = list(self.model.parameters())
+    return Summary(rows, sum(p.numel() for p in every), sum(p.numel() for p in every if p.requires_grad), counter.get_total_flops())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample judged: its number in the split, name, loss, target and the model's output."""
+
+    index: int
+    name: str
+    loss: float
+    target: Any
+    output: Tensor
+
+
+def top_losses(self: Learner, n: int = 9, feed: Any = None) -> list[Sample]:
+    """The `n` samples of `feed` (default: valid) with the largest loss, worst first."""
+    feed = self._feed(feed)
+    losses, outputs, targets = [], [], []
+    for _, y, output in self._outputs(feed):
+        losses.append(sample_losses(self.loss, output, y).cpu())
+        outputs.append(output.cpu())
+        targets.append(y.cpu())
+    loss, output, target = torch.cat(losses), torch.cat(outputs), torch.cat(targets)
+    source = getattr(feed, "source", None)
+    worst = loss.argsort(descending=True, stable=True)[:n].tolist()
+    return [Sample(i, source.name(i) if source else f"sample {i}", float(loss[i]), target[i].tolist(), output[i]) for i in worst]
+
+
+def sample_losses(loss: Any, output: Tensor, target: Tensor) -> Tensor:
+    """The loss of each sample, (n,): without reduction where the loss knows how, else one by one."""
+    if isinstance(loss, nn.Module) and hasattr(loss, "reduction"):
+        loss = copy.copy(loss)
+        loss.reduction = "none"
+        values = loss(output, target)
+    elif callable(loss) and not isinstance(loss, nn.Module) and "reduction" in _parameters(loss):
+        values = loss(output, target, reduction="none")
+    else:
+        values = torch.stack([loss(output[i : i + 1], target[i : i + 1]) for i in range(len(target))])
+    return values.detach().reshape(len(target), -1).float().mean(1)
+
+
+def _parameters(function: Any) -> set[str]:
+    try:
+        return set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return set()
+
+
+def show_batch(self: Learner, n: int = 16) -> Any:
+    """Picture of the first `n` training samples as the model sees them (images only), a `rungbook.plot` Picture."""
+    from rungbook.plot import samples
+
+    x, y = next(iter(self.train_feed.batches(0, 0, self.device)))
+    return samples(_images(x)[:n], [_class(self, v) for v in y[:n].tolist()])
+
+
+def show_results(self: Learner, n: int = 16) -> Any:
+    """Picture of `n` valid images with what the model says of them, a `rungbook.plot` Picture."""
+    from rungbook.plot import samples
+
+    x, y, output = next(iter(self._outputs(self._feed(None))))
+    said = output[:n].argmax(1).tolist()
+    titles = [_class(self, a) if a == b else f"{_class(self, b)} (is {_class(self, a)})" for a, b in zip(y[:n].tolist(), said, strict=True)]
+    return samples(_images(x)[:n], titles)
+
+
+def _images(x: Any) -> Tensor:
+    if not isinstance(x, Tensor) or x.ndim != 4:
+        raise UsageError("E202", "Only batches of images (n, channels, height, width) can be drawn.", "Look at the tensors: next(iter(data.train)).")
+    return x.detach().float().cpu()
+
+
+def _class(learner: Learner, i: Any) -> str:
+    classes = getattr(learner.data, "classes", ())
+    return classes[i] if classes and isinstance(i, int) else str(i)
+
+
+def save(self: Learner, path: str | Path) -> Path:
+    """Write the weights as safetensors, to a temporary name first; `path` gets the suffix if it has none."""
+    from rungbook.learner.checkpoint import write_tensors
+
+    path = Path(path)
+    path = path if path.suffix else path.with_suffix(".safetensors")
+    write_tensors(path, self.model.state_dict())
+    return path

@@ -1,0 +1,388 @@
+"""The training loop: model, loss, optimiser and data, put together and kept apart.
+
+The loop proper is `_train_epoch`; everything else prepares it or looks at its result. No step waits for the device: losses and metrics
+are counted at reports, every `report_every` steps. Fused optimisers and index-select feeding are the default.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rungbook.errors import NotFinite, UsageError
+from rungbook.learner import inspection
+from rungbook.learner.callback import Callback, listeners
+from rungbook.learner.diagnose import diagnose
+from rungbook.learner.finite import FiniteGuard
+from rungbook.learner.loading import as_feed
+from rungbook.learner.metrics import Metric, make_metric
+from rungbook.learner.random_state import get_random_state, keep_random_state, set_random_state
+from rungbook.learner.schedule import Schedule, make_schedule
+from rungbook.learner.tally import Tally
+
+REPORT_SECONDS = 2.0
+"""Slow steps report at least this often, so that a progress bar moves and a checkpoint is never far."""
+
+
+class Interrupted(Exception):
+    """`fit` stopped because `request_stop` was called; the state is complete and can be saved."""
+
+
+@dataclass
+class Plan:
+    """How far a fit goes: `epochs` of `batches` each, an optimiser step every `accumulate` of them."""
+
+    epochs: int
+    batches: int
+    accumulate: int
+    schedule: Schedule
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in an epoch."""
+        return -(-self.batches // self.accumulate)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.epochs * self.steps_per_epoch
+
+
+class Learner:
+    """A model with its data, loss and optimiser.
+
+    Args:
+        model: maps a batch of inputs to outputs; several input tensors are passed as several arguments.
+        data: a `rungbook.Data`, or a pair (train, valid) of feeds, DataLoaders or iterables of (x, y).
+        loss: (output, target) -> scalar, the mean over the batch. A `count(target)` attribute may say over how many.
+        optimizer: called as `optimizer(parameters, lr=lr)`: a class, or `partial(SGD, momentum=0.9)`.
+        lr: base learning rate; schedules multiply it.
+        metrics: names of `METRICS`, functions (output, target) -> value, or Metric objects.
+        callbacks: see `Callback`.
+        seed: of dropout and all else drawn while training (the order of samples belongs to the data).
+        device: "cpu", "cuda", ...; the fastest there is if None.
+        precision: "fp32", or "bf16" for autocast to bfloat16.
+        compile: run the model through `torch.compile`.
+        accumulate: batches whose gradients are gathered, weighted by their size, for one step.
+        clip: largest norm of the gradient, or None.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.SGD,
+        lr: float = 0.1,
+        metrics: Sequence[str | Metric | Callable[[Tensor, Tensor], Any]] = ("accuracy",),
+        callbacks: Sequence[Callback] = (),
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        precision: str = "fp32",
+        compile: bool = False,
+        accumulate: int = 1,
+        clip: float | None = None,
+    ) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise UsageError("E202", f'precision is "{precision}", it must be fp32 or bf16.')
+        if accumulate < 1:
+            raise UsageError("E202", f"accumulate is {accumulate}, it must be 1 or more.")
+        self.device = best_device() if device is None else torch.device(device)
+        self.data = data
+        train, valid = (data.train, data.valid) if hasattr(data, "train") else data
+        self.train_feed, self.valid_feed = as_feed(train, self.device), None if valid is None else as_feed(valid, self.device)
+        self.model = model.to(self.device)
+        self.forward = torch.compile(self.model) if compile else self.model
+        self.loss, self.lr, self.seed, self.accumulate, self.clip, self.precision = loss, lr, seed, accumulate, clip, precision
+        self.make_optimizer = optimizer
+        self.params = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = fused(optimizer, self.params, lr)
+        self.metrics = list(metrics)
+        self.tally = Tally([make_metric(m) for m in self.metrics])
+        self.callbacks = list(callbacks)
+        self.history: list[dict[str, Any]] = []
+        self.row: dict[str, Any] = {}
+        self.epoch = self.batch = self.step = 0
+        self.epochs_before = 0
+        self.report_every = 50
+        self.stop = False
+        self._stop_requested = False
+
+    # ---------------------------------------------------------------- training
+
+    def fit(self, epochs: int, schedule: Any = None, *, state: dict[str, Any] | None = None) -> Learner:
+        """Train for `epochs` passes over the train split, judging on valid after each.
+
+        Args:
+            epochs: passes over the data.
+            schedule: name or callable of `rungbook.learner.schedule`: share of the fit done -> factor of `lr`.
+            state: what `state_dict` gave in an earlier fit of the same plan, which is then continued bit for bit.
+
+        Raises:
+            NotFinite: a loss, gradient or weight stopped being finite; no update was made from it.
+            Interrupted: `request_stop` was called.
+        """
+        self.plan = Plan(epochs, len(self.train_feed), self.accumulate, make_schedule(schedule))
+        self.epoch = self.batch = self.step = 0
+        self.stop = self._stop_requested = False
+        self._listeners = listeners(self.callbacks)
+        self._has_schedule = schedule is not None
+        with keep_random_state():
+            torch.manual_seed(self.seed + self.epochs_before)
+            diagnose(self)
+            self._guard = FiniteGuard(self.model, self.optimizer, self.device, self.report_every)
+            self._base = [{k: g[k] for k in ("lr", "momentum", "betas") if k in g} for g in self.optimizer.param_groups]
+            try:
+                self._call("before_fit")
+                self.tally.reset()
+                if state is not None:
+                    self.load_state_dict(state)
+                self._guard.keep()
+                while self.epoch < epochs and not self.stop:
+                    self._train_epoch()
+                    self._end_epoch()
+                self._call("after_fit")
+            except Interrupted:
+                self._call("on_interrupt")
+                raise
+            except BaseException:
+                self._call("on_failure")
+                raise
+            finally:
+                self._guard.release()
+                for group, base in zip(self.optimizer.param_groups, self._base, strict=True):
+                    group.update(base)
+        self.epochs_before += self.epoch
+        return self
+
+    def _train_epoch(self) -> None:
+        on, tally, guard, params = self._listeners, self.tally, self._guard, self.params
+        self.model.train()
+        self._call("before_epoch")
+        self._last_report = time.monotonic()
+        losses: list[Tensor] = []
+        self._window_count: float | Tensor = 0
+        for x, y in self.train_feed.batches(self.epochs_before + self.epoch, self.batch, self.device):
+            self.x, self.y = x, y
+            for f in on["before_batch"]:
+                f(self)
+            with self._cast():
+                self.output = self.forward(*self.x) if type(self.x) is tuple else self.forward(self.x)
+                self.batch_loss = self.loss(self.output, self.y)
+            for f in on["after_loss"]:
+                f(self)
+            count = self._backward()
+            losses.append(self.batch_loss.detach())
+            tally.add(self.batch_loss, self.output, self.y, count)
+            self.batch += 1
+            if self.accumulate == 1 or self.batch % self.accumulate == 0 or self.batch == self.plan.batches:
+                self._before_step()
+                for f in on["after_backward"]:
+                    f(self)
+                guard.look([p.grad for p in params if p.grad is not None] + losses)
+                guard.step()
+                for p in params:
+                    p.grad = None
+                losses = []
+                self.step += 1
+                for f in on["after_step"]:
+                    f(self)
+                if self.step % self.report_every == 0 or time.monotonic() - self._last_report > REPORT_SECONDS:
+                    self._report()
+                if self._stop_requested:
+                    self._report()
+                    raise Interrupted
+        self._report()
+
+    def _backward(self) -> float | Tensor:
+        """Gradients of the batch; gathered ones are weighted by how many targets each batch's mean was over."""
+        count = target_count(self.loss, self.y)
+        if self.accumulate == 1:
+            self.batch_loss.backward()
+        else:
+            (self.batch_loss * count).backward()
+            self._window_count = self._window_count + count
+        return count
+
+    def _before_step(self) -> None:
+        """Finish the gradient and set the learning rate of this step."""
+        if self.accumulate > 1:
+            gradients = [p.grad for p in self.params if p.grad is not None]
+            torch._foreach_div_(gradients, float(self._window_count))
+            self._window_count = 0
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.params, self.clip)
+        if self._has_schedule:
+            position = self.step / max(1, self.plan.steps - 1)
+            factor, momentum = self.plan.schedule(position), self.plan.schedule.momentum(position)
+            for group, base in zip(self.optimizer.param_groups, self._base, strict=True):
+                group["lr"] = base["lr"] * factor
+                if momentum is not None:
+                    set_momentum(group, momentum)
+
+    def _report(self) -> None:
+        """Bring losses and metrics to the host, notice a number that is not finite, tell whoever listens."""
+        self._last_report = time.monotonic()
+        self.tally.flush()
+        since = self._guard.first_bad()
+        if since is not None:
+            self._not_finite(self.step - since)
+        self._guard.keep()
+        self._call("after_report")
+
+    def _not_finite(self, step: int) -> None:
+        back = self._guard.restore()
+        first = max(0, step - 1)
+        raise NotFinite(
+            "E501",
+            f"Loss, gradient or weights stopped being finite at step {step} of {self.plan.steps} (loss {self.tally.last_loss:.4g}); "
+            f"no update was made from then on, the weights of step {first} are kept"
+            + (f" ({len(back)} tensors put back from the last report)." if back else "."),
+            f"Try a smaller learning rate (lr={self.lr / 10:g}), clip=1.0, or look for NaN in the inputs.",
+        )
+
+    def _end_epoch(self) -> None:
+        self.row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **self.tally.result("train_")}
+        if self.valid_feed is not None:
+            self._call("before_validate")
+            self.row.update({f"valid_{k}": v for k, v in self.validate().items()})
+            self._call("after_validate")
+        self.history.append(self.row)
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.tally.reset()
+        self._call("after_epoch")
+
+    def request_stop(self) -> None:
+        """Ask for a stop after the current step: `fit` then raises Interrupted. Safe to call from a signal handler."""
+        self._stop_requested = True
+
+    def _call(self, event: str) -> None:
+        for f in self._listeners[event]:
+            f(self)
+
+    def _cast(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else _NO_CAST
+
+    # ---------------------------------------------------------------- continuing
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue bit for bit: weights, optimiser, random numbers, position, tallies, callbacks."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": get_random_state(),
+            "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step, "epochs_before": self.epochs_before},
+            "tally": self.tally.state_dict(),
+            "history": list(self.history),
+            "callbacks": {c.name: c.state_dict() for c in self.callbacks},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave; pass it to `fit(..., state=...)` to continue a fit."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for key, value in state["position"].items():
+            setattr(self, key, value)
+        self.tally.load_state_dict(state["tally"])
+        self.history = list(state["history"])
+        for callback in self.callbacks:
+            callback.load_state_dict(state["callbacks"].get(callback.name, {}))
+        set_random_state(state["random"])
+
+    # ---------------------------------------------------------------- looking, without a trace
+
+    def validate(self, feed: Any = None, metrics: Sequence[Any] | None = None) -> dict[str, Any]:
+        """Mean loss and metrics over `feed` (default: valid), in evaluation mode; leaves no trace."""
+        tally = Tally([make_metric(m) for m in (self.metrics if metrics is None else metrics)])
+        tally.reset()
+        for _, y, output in self._outputs(self._feed(feed)):
+            tally.add(self.loss(output, y), output, y, target_count(self.loss, y))
+        return tally.result()
+
+    def predict(self, x: Any = None) -> Tensor:
+        """Outputs, on the CPU, for a tensor or tuple of tensors ready for the model, or for a feed (default: valid)."""
+        if isinstance(x, Tensor | tuple) and not hasattr(x, "batches"):
+            first = x[0] if isinstance(x, tuple) else x
+            x = [(x, first)]
+        return torch.cat([output.float().cpu() for _, _, output in self._outputs(self._feed(x))])
+
+    def _feed(self, feed: Any) -> Any:
+        feed = self.valid_feed if feed is None else feed
+        if feed is None:
+            raise UsageError("E202", "There is no valid split to judge on.", "Give data with one (valid=0.1), or pass a feed.")
+        return as_feed(feed, self.device)
+
+    def _outputs(self, feed: Any) -> Iterator[tuple[Any, Tensor, Tensor]]:
+        with self.evaluating(), torch.no_grad():
+            for x, y in feed.batches(device=self.device):
+                x = tuple(t.to(self.device) for t in x) if type(x) is tuple else x.to(self.device)
+                with self._cast():
+                    output = self.forward(*x) if type(x) is tuple else self.forward(x)
+                yield x, y.to(self.device), output.float() if self.precision == "bf16" else output
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode inside; afterwards each module's own mode and the random numbers are as before."""
+        modes = [(m, m.training) for m in self.model.modules()]
+        with keep_random_state():
+            self.model.eval()
+            try:
+                yield
+            finally:
+                for module, mode in modes:
+                    module.training = mode
+
+    find_lr = inspection.find_lr
+    summary = inspection.summary
+    top_losses = inspection.top_losses
+    show_batch = inspection.show_batch
+    show_results = inspection.show_results
+    save = inspection.save
+
+
+_NO_CAST = nullcontext()
+
+
+def best_device() -> torch.device:
+    """The accelerator torch sees, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator if accelerator is not None else torch.device("cpu")
+
+
+def fused(make: Callable[..., torch.optim.Optimizer], params: Iterable[Any], lr: float) -> torch.optim.Optimizer:
+    """The optimiser in its fused form where it has one and the caller said nothing else."""
+    params = list(params)
+    said = getattr(make, "keywords", {})
+    target = getattr(make, "func", make)
+    able = inspect.isclass(target) and "fused" in inspect.signature(target).parameters
+    if able and params and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
+        try:
+            return make(params, lr=lr, fused=True)
+        except RuntimeError:  # a device or dtype without a fused kernel
+            pass
+    return make(params, lr=lr)
+
+
+def set_momentum(group: dict[str, Any], value: float) -> None:
+    """Set a group's momentum, or the first beta of Adam and its kin; an optimiser without momentum stays without."""
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    elif group.get("momentum"):
+        group["momentum"] = value
+
+
+def target_count(loss: Any, target: Tensor) -> float | Tensor:
+    """Over how many targets the mean loss of a batch was taken: samples, or for sequences the targets not ignored (-100)."""
+    if hasattr(loss, "count"):
+        return loss.count(target)
+    if target.ndim > 1 and not target.is_floating_point():
+        return (target != -100).sum()
+    return len(target)

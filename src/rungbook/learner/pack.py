@@ -1,0 +1,85 @@
+"""Any nesting of dicts, lists, numbers, strings and tensors as JSON plus named tensors, and back. Data only: nothing is ever executed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_MARK = "$"
+"""Objects with a key that begins so stand for something JSON has no word for."""
+
+
+def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
+    """The tree with each tensor replaced by a reference, and the tensors by name.
+
+    A tensor met twice (tied weights) is stored once. Raises TypeError, naming the place, for what is neither.
+    """
+    tensors: dict[str, Tensor] = {}
+    seen: dict[tuple[Any, ...], str] = {}
+
+    def walk(node: Any, place: str) -> Any:
+        if isinstance(node, Tensor):
+            same = (node.data_ptr(), node.shape, node.stride(), node.dtype, node.device) if node.numel() else (place,)
+            if same not in seen:
+                seen[same] = place
+                tensors[place] = node.detach().cpu().contiguous()
+            return {"$tensor": seen[same]}
+        if isinstance(node, dict):
+            if all(isinstance(k, str) and not k.startswith(_MARK) for k in node):
+                return {k: walk(v, f"{place}.{k}" if place else k) for k, v in node.items()}
+            return {"$pairs": [[walk(k, place), walk(v, f"{place}.{k}")] for k, v in node.items()]}
+        if isinstance(node, tuple):
+            return {"$tuple": [walk(v, f"{place}.{i}") for i, v in enumerate(node)]}
+        if isinstance(node, list):
+            return [walk(v, f"{place}.{i}") for i, v in enumerate(node)]
+        if isinstance(node, float) and not math.isfinite(node):
+            return {"$float": repr(node)}
+        if node is None or isinstance(node, bool | int | float | str):
+            return node
+        raise TypeError(f"{place or 'the state'} is a {type(node).__name__}; only dicts, lists, numbers, strings and tensors can be saved")
+
+    return walk(tree, ""), tensors
+
+
+def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """The tree that `pack` took apart."""
+    if isinstance(tree, list):
+        return [unpack(v, tensors) for v in tree]
+    if not isinstance(tree, dict):
+        return tree
+    match next(iter(tree), None):
+        case "$tensor":
+            return tensors[tree["$tensor"]]
+        case "$pairs":
+            return {unpack(k, tensors): unpack(v, tensors) for k, v in tree["$pairs"]}
+        case "$tuple":
+            return tuple(unpack(v, tensors) for v in tree["$tuple"])
+        case "$float":
+            return float(tree["$float"])
+    return {k: unpack(v, tensors) for k, v in tree.items()}
+
+
+def nbytes(tree: Any) -> int:
+    """Bytes of all tensors in a tree, tied ones once."""
+    _, tensors = pack(tree)
+    return sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def clone(tree: Any) -> Any:
+    """A deep copy whose tensors share nothing with the original's."""
+    if isinstance(tree, Tensor):
+        return tree.detach().clone()
+    if isinstance(tree, dict):
+        return {k: clone(v) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(clone(v) for v in tree)
+    return tree
+
+
+def finite(tree: Any) -> bool:
+    """Whether every floating tensor of a tree is finite."""
+    _, tensors = pack(tree)
+    return all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point())
