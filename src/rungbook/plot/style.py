@@ -1,0 +1,180 @@
+"""One look for all pictures.
+
+A `Picture` is an inline SVG (or a small bitmap) with a text alternative made from its data. Text and axes take the page's own text colour
+(`currentColor`), series a colour-blind safe palette of middle brightness, so one picture serves light and dark pages. Nothing in it depends
+on when or where it was drawn: the same data gives the same bytes. Style sits in presentation attributes, never in `style=` or `<style>`,
+so a page may forbid inline styles.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+TRAIN, VALID, THIRD, FOURTH = "#0072b2", "#d55e00", "#008a64", "#b4618f"
+"""From Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color), green and pink darkened: each has a contrast of at least 3
+to white and to the dark page (WCAG 2.2, 1.4.11). A page may set others as --train, --valid, --third and --fourth."""
+_NAMED = {TRAIN: "train", VALID: "valid", THIRD: "third", FOURTH: "fourth"}
+INK = "#010203"
+"""Stands for the page's text colour while drawing; `currentColor` in the finished picture."""
+DARK_PAGE = "#15181c"
+
+_SVG = "http://www.w3.org/2000/svg"
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_RC: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.unicode_minus": True,
+    "font.size": 9,
+    "grid.alpha": 0.15,
+    "grid.color": INK,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rungbook",
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called $5$
+    "xtick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.color": INK,
+    "ytick.labelsize": 8,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what it shows in words.
+
+    Args:
+        data: SVG text, or the bytes of a bitmap.
+        alt: text alternative, made from the data.
+        kind: "svg", "png" or "jpeg".
+    """
+
+    data: str | bytes
+    alt: str
+    kind: str = "svg"
+
+    def html(self) -> str:
+        """The picture as an HTML element: inline SVG, or an image with its data in the address."""
+        if isinstance(self.data, str):
+            return self.data
+        coded = base64.b64encode(self.data).decode()
+        return f'<img src="data:image/{self.kind};base64,{coded}" alt="{html.escape(self.alt)}">'
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture to `path`, whose suffix it does not change."""
+        path = Path(path)
+        path.write_bytes(self.data.encode() if isinstance(self.data, str) else self.data)
+        return path
+
+
+def label(text: object, width: int = 24) -> str:
+    """A name from outside as it can be shown: one line, no control or direction marks, at most `width` characters."""
+    words = str(text).encode("utf-8", "replace").decode()  # lone surrogates of undecodable file names
+    words = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cn", "Co", "Cs") else c for c in re.sub(r"\s+", " ", words)
+    )
+    words = words.strip() or "(empty)"
+    return words if len(words) <= width else words[: width - 1] + "…"
+
+
+def number(value: float) -> str:
+    """A measured number in about four digits: 0.9722, 12.35, 41,230, 1.2e-05."""
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
+    size = abs(value)
+    if size and (size < 1e-3 or size >= 1e9):
+        return f"{value:.2g}"
+    digits = 4 if size < 1 else 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    with matplotlib.style.context(_RC, after_reset=True), warnings.catch_warnings():  # the user's own settings do not count
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has its own fonts
+        yield
+
+
+def draw(paint: Callable[[Axes], object], alt: str, *, size: tuple[float, float] = (3.6, 2.5)) -> Picture:
+    """A picture of one pair of axes.
+
+    Args:
+        paint: draws on the axes.
+        alt: text alternative.
+        size: width and height in inches at 72 points; the page may scale it.
+    """
+    with _styled():
+        figure = Figure(figsize=size, layout="constrained")
+        paint(figure.subplots())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Picture(inline_svg(buffer.getvalue(), alt), alt)
+
+
+def inline_svg(svg: bytes, alt: str) -> str:
+    """Matplotlib's SVG as an element to stand in a page: see the module's first lines."""
+    root = ElementTree.fromstring(svg)
+    width, height = root.get("viewBox", "").split()[2:]
+    used = set(re.findall(rb"#([\w.-]+)", svg))
+    kept: set[str] = set()
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.endswith(("}metadata", "}style")):
+                parent.remove(child)
+    for element in root.iter():
+        _move_style(element)
+        if _HREF in element.attrib:
+            element.set("href", element.attrib.pop(_HREF))
+        name = element.get("id")
+        if name is not None and (name.encode() not in used or name in kept):
+            del element.attrib["id"]
+        elif name is not None:
+            kept.add(name)
+    root.attrib.clear()
+    root.attrib.update({"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": alt, "stroke-linejoin": "round"})
+    root.attrib.update({"width": width, "height": height})
+    ElementTree.register_namespace("", _SVG)
+    return re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode"))
+
+
+def _move_style(element: ElementTree.Element) -> None:
+    """Style to attributes; the drawing ink to the page's; coordinates to tenths of a point."""
+    for part in element.attrib.pop("style", "").split(";"):
+        key, _, value = part.strip().partition(": ")
+        if key and key != "font-family":
+            element.set(key, "currentColor" if value == INK else f"var(--{_NAMED[value]}, {value})" if value in _NAMED else value)
+    for key in ("d", "x", "y", "transform", "points"):
+        if key in element.attrib:
+            value = re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), element.attrib[key])
+            element.set(key, " ".join(value.split()))
+    if element.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
