@@ -1,0 +1,203 @@
+"""The data sets rungbook can download: one table with address, size, checksum, licence and citation of each.
+
+A file counts only with its SHA-256: whatever an address or a mirror answers, nothing else enters the cache. Sizes and checksums of
+MNIST, Fashion-MNIST and CIFAR-10 are those TensorFlow Datasets publishes (`url_checksums/`); MD5s are the authors' own where they give
+one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a data set.
+
+    Args:
+        name: its name in the cache and in a local copy.
+        urls: where to get it, the official address first, then mirrors.
+        size: bytes.
+        sha256: hexadecimal SHA-256 of its bytes.
+        md5: the MD5 the authors publish, if they do; for readers, the check uses SHA-256.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    size: int
+    sha256: str
+    md5: str = ""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A data set that is fetched once and kept in the cache.
+
+    Args:
+        name: what `load_data` calls it, and its folder in the cache and under `RUNG_DATA`.
+        title: one line for lists.
+        kind: "image", "table" or "characters".
+        files: what is fetched.
+        licence: terms of use as the authors or the distributing page state them.
+        citation: the work to cite.
+        loader: "module:function" that turns the files into `Data`.
+        home: the page about it.
+    """
+
+    name: str
+    title: str
+    kind: str
+    files: tuple[RemoteFile, ...]
+    licence: str
+    citation: str
+    loader: str
+    home: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(f.size for f in self.files)
+
+
+def _idx_files(bases: tuple[str, ...], facts: dict[str, tuple[int, str, str]]) -> tuple[RemoteFile, ...]:
+    """The four files of a set in MNIST's layout, from `facts`: name -> (size, SHA-256, MD5)."""
+    return tuple(RemoteFile(name, tuple(base + name for base in bases), *fact) for name, fact in facts.items())
+
+
+DOWNLOADS: dict[str, Download] = {
+    d.name: d
+    for d in (
+        Download(
+            name="mnist",
+            title="70,000 handwritten digits, 28x28 grey, 10 classes",
+            kind="image",
+            files=_idx_files(
+                ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+                {
+                    "train-images-idx3-ubyte.gz": (
+                        9912422,
+                        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    ),
+                    "train-labels-idx1-ubyte.gz": (
+                        28881,
+                        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                        "d53e105ee54ea40749a09fcbcd1e9432",
+                    ),
+                    "t10k-images-idx3-ubyte.gz": (
+                        1648877,
+                        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                        "9fb629c4189551a2d022fa330f9573f3",
+                    ),
+                    "t10k-labels-idx1-ubyte.gz": (
+                        4542,
+                        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                        "ec29112dd5afa0611ce80d1b7f02629c",
+                    ),
+                },
+            ),
+            licence="CC BY-SA 3.0 is often given; the authors' page states none",
+            citation="LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition, Proc. IEEE 86(11)",
+            loader="rungbook.data.idx:load",
+            home="http://yann.lecun.com/exdb/mnist/",
+        ),
+        Download(
+            name="fashion-mnist",
+            title="70,000 pictures of clothing, 28x28 grey, 10 classes",
+            kind="image",
+            files=_idx_files(
+                (
+                    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+                ),
+                {
+                    "train-images-idx3-ubyte.gz": (
+                        26421880,
+                        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                    ),
+                    "train-labels-idx1-ubyte.gz": (
+                        29515,
+                        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                        "25c81989df183df01b3e8a0aad5dffbe",
+                    ),
+                    "t10k-images-idx3-ubyte.gz": (
+                        4422102,
+                        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                        "bef4ecab320f06d8554ea6380940ec79",
+                    ),
+                    "t10k-labels-idx1-ubyte.gz": (
+                        5148,
+                        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                        "bb300cfdad3c16e7a12a480ee83cd310",
+                    ),
+                },
+            ),
+            licence="MIT (Zalando SE)",
+            citation="Xiao, Rasul, Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, arXiv:1708.07747",
+            loader="rungbook.data.idx:load",
+            home="https://github.com/zalandoresearch/fashion-mnist",
+        ),
+        Download(
+            name="cifar10",
+            title="60,000 photographs, 32x32 colour, 10 classes",
+            kind="image",
+            files=(
+                # The binary archive: the Python one holds the same pixels in pickles, which are programs and not data.
+                RemoteFile(
+                    "cifar-10-binary.tar.gz",
+                    ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+                    170052171,
+                    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                    "c32a1d4ab5d03f1284b67883e8d87530",
+                ),
+            ),
+            licence="none stated by the authors",
+            citation="Krizhevsky 2009, Learning multiple layers of features from tiny images, technical report, University of Toronto",
+            loader="rungbook.data.cifar:load",
+            home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        ),
+        Download(
+            name="auto-mpg",
+            title="392 cars: fuel consumption from cylinders, displacement and weight",
+            kind="table",
+            files=(
+                # UCI publishes no checksum for its auto-mpg.data, and a file without one is not fetched. This is the copy of its 392
+                # complete rows (four columns) at a fixed commit of Parr's notebooks.
+                RemoteFile(
+                    "cars.csv",
+                    (
+                        "https://raw.githubusercontent.com/parrt/fundamentals-of-deep-learning/6548a01d53d072914e4b400148b9ae251b59370f/notebooks/data/cars.csv",
+                    ),
+                    5996,
+                    "f315338d324d3d094f6116cce788b956082273ac381d91558afee3222281429a",
+                ),
+            ),
+            licence="CC BY 4.0 (UCI Machine Learning Repository); the repository of this copy is MIT",
+            citation="Quinlan 1993, Auto MPG, UCI Machine Learning Repository, doi:10.24432/C5859H",
+            loader="rungbook.data.autompg:load",
+            home="https://archive.ics.uci.edu/dataset/9/auto+mpg",
+        ),
+        Download(
+            name="tiny-shakespeare",
+            title="1.1 million characters of Shakespeare's plays; the task is the next character",
+            kind="characters",
+            files=(
+                RemoteFile(
+                    "input.txt",
+                    (
+                        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+                        "https://raw.githubusercontent.com/karpathy/char-rnn/d1d7aa34fdb3626174bce1d753e6cc6845ce7087/data/tinyshakespeare/input.txt",
+                    ),
+                    1115394,
+                    "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+                ),
+            ),
+            licence="the text is in the public domain",
+            citation="Karpathy 2015, The unreasonable effectiveness of recurrent neural networks",
+            loader="rungbook.data.characters:load",
+            home="https://github.com/karpathy/char-rnn",
+        ),
+    )
+}
+"""Name -> data set."""
