@@ -20,6 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -178,15 +179,12 @@ def _decompressed(archive: Path) -> Iterator[IO[bytes]]:
     """The tar inside a .tar, .tar.gz, .tar.bz2 or .tar.xz, told apart by the first bytes."""
     with archive.open("rb") as file:
         head = file.read(6)
-        file.seek(0)
-        if head[:2] == b"\x1f\x8b":
-            yield gzip.GzipFile(fileobj=file)  # type: ignore[misc]
-        elif head[:3] == b"BZh":
-            yield bz2.BZ2File(file)  # type: ignore[misc]
-        elif head == b"\xfd7zXZ\x00":
-            yield lzma.LZMAFile(file)  # type: ignore[misc]
-        else:
-            yield file
+    opener: Any = archive.open
+    for magic, unpacker in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open)):
+        if head.startswith(magic):
+            opener = partial(unpacker, archive)
+    with opener("rb") as stream:
+        yield stream
 
 
 class _Counted:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,13 +14,10 @@ from torch import Tensor
 
 from rungbook.data.data import Data, Finding, fingerprint, make_feeds
 from rungbook.data.feed import Augment, Inputs, Source, TensorSource
-from rungbook.data.split import Parts, split_indices
+from rungbook.data.split import split_indices
 from rungbook.data.target import ClassTarget
 from rungbook.data.transforms import named_augment
 from rungbook.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 FEWEST = 20
 """Fewer images than this give no split worth the name."""
@@ -273,7 +270,7 @@ def scaled(images: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 def image_digests(images: np.ndarray | Iterable[np.ndarray]) -> list[bytes]:
     """SHA-256 of each image's pixels."""
-    return [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
+    return [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in images]
 
 
 def copy_groups(digests: Sequence[bytes]) -> np.ndarray:
@@ -299,7 +296,7 @@ def uneven_classes(labels: np.ndarray, classes: Sequence[str]) -> list[Finding]:
     """W208 where the largest class is at least `UNEVEN` times the smallest."""
     counts = np.bincount(labels, minlength=len(classes))
     seen = np.flatnonzero(counts)
-    small, large = seen[counts[seen].argmin()], seen[counts[seen].argmax()]
+    small, large = int(seen[counts[seen].argmin()]), int(seen[counts[seen].argmax()])
     if counts[large] < UNEVEN * counts[small]:
         return []
     n = len(labels)

@@ -30,9 +30,16 @@ MAX_BYTES = 256_000_000
 """Bytes of one file."""
 
 _OTHER_KINDS = (
-    (b"PK\x03\x04", "a zip archive"), (b"%PDF", "a PDF"), (b"<!DOCTYPE", "a web page"), (b"<html", "a web page"), (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML or SVG file"), (b"\x1f\x8b", "a gzip file"), (b"%!PS", "a PostScript file"),
-)  # fmt: skip
+    (b"pk\x03\x04", "a zip archive"),
+    (b"%pdf", "a PDF"),
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML or SVG file"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"%!ps", "a PostScript file"),
+)
+"""What files named as images have turned out to be: first bytes in lower case."""
 
 
 class BadImage(Exception):
@@ -62,12 +69,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def read_size(path: Path) -> tuple[int, int] | None:
-    """Height and width by the header, None if there is none; the picture may still be broken. Call it within `quiet`."""
+def read_header(path: Path) -> tuple[int, int, bool] | None:
+    """Height, width and whether it is stored as grey, None if there is no header. Call it within `quiet`."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             turned = image.format in ("JPEG", "MPO", "TIFF", "WEBP") and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (image.width, image.height) if turned else (image.height, image.width)
+            height, width = (image.width, image.height) if turned else (image.height, image.width)
+            return height, width, image.mode in ("1", "L") or image.mode.startswith("I;16")
     except Exception:  # whatever a broken header makes Pillow raise; `decode` gives the reason
         return None
 
@@ -186,9 +194,9 @@ def _pixels(image: Image.Image, notes: list[str]) -> np.ndarray:
 
 
 def _what_it_is(raw: bytes) -> str:
-    start = raw.lstrip()[:16]
+    start = raw.lstrip()[:16].lower()
     for magic, kind in _OTHER_KINDS:
-        if start.lower().startswith(magic.lower()):
+        if start.startswith(magic):
             return f"is {kind}, not a picture"
     if not raw.strip(b"\0"):
         return "holds only zeros"

@@ -134,7 +134,7 @@ DOWNLOADS: dict[str, Download] = {
                 },
             ),
             licence="MIT (Zalando SE)",
-            citation="Xiao, Rasul, Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, arXiv:1708.07747",
+            citation="Xiao, Rasul, Vollgraf 2017, Fashion-MNIST: a novel image dataset, arXiv:1708.07747",
             loader="rungbook.data.idx:load",
             home="https://github.com/zalandoresearch/fashion-mnist",
         ),

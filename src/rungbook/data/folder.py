@@ -1,0 +1,278 @@
+"""`Data` from a folder of images: scanned first, copies on one side, in memory where it fits and from the files where it does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rungbook.data.data import Data, Finding, fingerprint
+from rungbook.data.feed import Augment, Batch, Source, TensorSource
+from rungbook.data.images import FEWEST, ImageEncoder, as_size, assemble, copy_groups, moments, uneven_classes
+from rungbook.data.layout import Layout, find_layout
+from rungbook.data.scan import Scan, near_copies, read_headers, scan
+from rungbook.data.split import Parts, split_indices
+from rungbook.errors import DataError
+
+LARGEST, SMALLEST = 64, 8
+"""Sides, in pixels, between which the input size is chosen. 64 keeps a small network's epoch over 1,000 photographs at seconds on one
+core and shows what most everyday classes differ in; `image_size` says otherwise."""
+MAX_MEMORY = 1_000_000_000
+"""Bytes up to which the decoded images are kept in memory."""
+
+
+class ImageFiles:
+    """Pictures that stay in their files and are decoded batch by batch, best by worker processes.
+
+    Args:
+        paths: one file a sample.
+        y: class numbers, int64 (n,).
+        encoder: how a file becomes an input.
+        names: what each sample is called in messages.
+    """
+
+    in_memory = False
+
+    def __init__(self, paths: Sequence[Path], y: Tensor, encoder: ImageEncoder, names: Sequence[str] | None = None) -> None:
+        self.paths, self.y, self.encoder, self._names = list(paths), y, encoder, names
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def fetch(self, index: Tensor | slice) -> Batch:
+        """Stored images and class numbers. Raises DataError E106 if a file has changed since it was looked at."""
+        chosen = self.paths[index] if isinstance(index, slice) else [self.paths[i] for i in index.tolist()]
+        return self.encoder.encode(chosen), self.y[index]
+
+    def targets(self) -> Tensor:
+        """All class numbers."""
+        return self.y
+
+    def name(self, i: int) -> str:
+        """The file of a sample."""
+        return self._names[i] if self._names else str(self.paths[i])
+
+
+def folder_data(
+    path: str | Path,
+    *,
+    valid: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    batch_size: int = 64,
+    workers: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    augment: str | Augment | None = None,
+    strict: bool = False,
+    max_memory: int = MAX_MEMORY,
+    show: bool | None = None,
+) -> Data:
+    """Images sorted into a folder for each class, as `Data`.
+
+    Args:
+        path: the folder; `train`, `valid` and `test` folders in it are kept as parts, a missing one is cut from train.
+        valid, test: shares to cut where no folder is given, 0 for none.
+        seed: of the split, the order and the augmentation.
+        batch_size: images a training batch.
+        workers: worker processes; by default none for images in memory, else one for each core, up to 4.
+        image_size: side, or height and width, in pixels; by default the median short side, at least 8 and at most 64.
+        augment: for training: "flip", "crop", "flip_crop", a function, or None.
+        strict: whether a file that cannot be read is an error instead of left out.
+        max_memory: bytes of decoded images to keep in memory.
+        show: whether to draw a progress bar; by default on a terminal.
+
+    Raises:
+        UsageError: E105 no such folder.
+        DataError: E107 no images, E106 none can be read (or one, if strict), E110 one class, E113 too few images, E102 a class that
+            train/ lacks.
+    """
+    path = Path(path)
+    layout = find_layout(path)
+    headers = [h for h in read_headers(layout.files) if h is not None]
+    size = as_size(image_size) if image_size else _choose_size(headers)
+    guess = 1 if headers and all(grey for _, _, grey in headers) else 3
+    keep = len(layout.files) * guess * size[0] * size[1] <= max_memory
+    seen = scan(layout.files, size, keep=keep, show=show)
+    name = path.name or path.resolve().name
+    findings = _unreadable(layout, seen, strict)
+    labels, classes = _usable_classes(layout, seen, name)
+    groups = copy_groups(seen.digests)
+    given = np.array([layout.parts[i] for i in seen.good])
+    parts, said = _parts(given, labels, groups, valid=valid, test=test, seed=seed)
+    findings += [*said, *uneven_classes(labels, classes), *_copies(layout, seen, labels, groups, parts), *_notes(layout, seen)]
+    channels = 1 if seen.grey.all() else 3
+    train = parts["train"]
+    encoder = ImageEncoder(
+        size, channels, *moments(seen.sums[train, :channels].sum(0), seen.squares[train, :channels].sum(0), len(train) * size[0] * size[1])
+    )
+    sources: dict[str, Source] = {}
+    for part, index in parts.items():
+        if len(index):
+            y, called = torch.from_numpy(labels[index]), [layout.name(i) for i in seen.good[index]]
+            if seen.images is not None:
+                sources[part] = TensorSource(torch.from_numpy(seen.stored(index, channels)), y, called)
+            else:
+                sources[part] = ImageFiles([layout.files[i] for i in seen.good[index]], y, encoder, called)
+    if workers is None:
+        workers = 0 if keep else min(4, os.cpu_count() or 1)
+    return assemble(
+        name,
+        classes,
+        sources,
+        encoder,
+        findings=findings,
+        facts={
+            "files": len(layout.files),
+            "unreadable": len(seen.bad),
+            "copies": len(groups) - len(set(groups.tolist())),
+            "test": "given" if "test" in layout.parts else "cut",
+            "in_memory": keep,
+        },
+        mark=fingerprint([b"".join(seen.digests), labels, *parts.values(), str(size), *classes]),
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        augment=augment,
+    )
+
+
+def _choose_size(headers: list[tuple[int, int, bool]]) -> tuple[int, int]:
+    """A square of the median short side, within limits."""
+    side = int(np.median([min(h, w) for h, w, _ in headers])) if headers else LARGEST
+    side = max(SMALLEST, min(LARGEST, side))
+    return side, side
+
+
+def _unreadable(layout: Layout, seen: Scan, strict: bool) -> list[Finding]:
+    """W209 with every file that gives no picture; E106 if none does, or if `strict`."""
+    if not seen.bad:
+        return []
+    items = tuple(f"{layout.name(i)} {reason}" for i, reason in seen.bad)
+    n, total = len(items), len(layout.files)
+    if strict or not len(seen.good):
+        rest = f" ({n:,} of {total:,} files)" if n > 1 else ""
+        raise DataError(
+            "E106",
+            f"{layout.root / items[0]}{rest}.",
+            "Remove or replace it, or leave out --strict" if strict else "Are these image files?",
+        )
+    return [
+        Finding("W209", f"{n:,} of {total:,} image files cannot be read and are left out, e.g. {items[0]}", "Replace or remove them", items)
+    ]
+
+
+def _usable_classes(layout: Layout, seen: Scan, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class numbers of the good files and the names of the classes that have any."""
+    raw = np.array(layout.labels, np.int64)[seen.good]
+    kept, labels = np.unique(raw, return_inverse=True)
+    classes = tuple(layout.classes[i] for i in kept)
+    if len(classes) < 2:
+        raise DataError("E110", f'{layout.root} has one class only, "{classes[0]}" ({len(raw):,} images).', "Add a second folder beside it")
+    if len(raw) < FEWEST:
+        raise DataError("E113", f"{name} has {len(raw)} usable images, {FEWEST} are needed.", "Add images")
+    return labels.astype(np.int64), classes
+
+
+def _parts(
+    given: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, valid: float, test: float, seed: int
+) -> tuple[Parts, list[Finding]]:
+    """The parts the folders name; a missing one is cut from train."""
+    train = np.flatnonzero((given == "train") | (given == ""))
+    if not len(train):
+        raise DataError("E107", "train/ holds no image that can be read.")
+    fixed = {part: np.flatnonzero(given == part) for part in ("valid", "test")}
+    shares = {part: 0.0 if len(index) else share for (part, index), share in zip(fixed.items(), (valid, test), strict=True)}
+    cut = split_indices(len(train), **shares, seed=seed, strata=labels[train], groups=groups[train])
+    parts = {part: train[index] for part, index in cut.items()}
+    parts |= {part: index for part, index in fixed.items() if len(index)}
+    findings = []
+    if (given != "").any():
+        for part, share in shares.items():
+            if share:
+                findings.append(
+                    Finding(
+                        "note",
+                        f"there is no {part}/ folder: {len(parts[part]):,} of the {len(train):,} images of train/ are cut off for it",
+                    )
+                )
+    return parts, findings
+
+
+def _copies(layout: Layout, seen: Scan, labels: np.ndarray, groups: np.ndarray, parts: Parts) -> list[Finding]:
+    """Exact copies, copies across parts and labels, near-copies."""
+    part_of = np.empty(len(labels), object)
+    for part, index in parts.items():
+        part_of[index] = part
+    first: dict[int, int] = {}
+    same = [(first[g], i) for i, g in enumerate(groups.tolist()) if first.setdefault(g, i) != i]
+    across = [(a, b) for a, b in same if part_of[a] != part_of[b]]
+    torn = [(a, b) for a, b in same if labels[a] != labels[b]]
+    near = near_copies(seen.thumbs, groups)
+    near_across = [(a, b) for a, b in near if part_of[a] != part_of[b]]
+
+    def items(pairs: list[tuple[int, int]], sign: str) -> tuple[str, ...]:
+        return tuple(f"{layout.name(seen.good[a])} {sign} {layout.name(seen.good[b])}" for a, b in pairs)
+
+    found = []
+    if across:
+        listed = items(across, "=")
+        message = f"{counted(len(across), 'image is', 'images are')} in two of train, valid and test, e.g. {listed[0]}: scores are too good"
+        found.append(Finding("W207", message, "Remove the copies, or let rungbook split: put all images into class folders", listed))
+    if len(same) > len(across):
+        listed = items([p for p in same if p not in set(across)], "=")
+        found.append(
+            Finding(
+                "note", f"{counted(len(listed), 'exact copy', 'exact copies')}, e.g. {listed[0]}: copies stay in one part", items=listed
+            )
+        )
+    if torn:
+        listed = items(torn, "=")
+        found.append(
+            Finding(
+                "W210",
+                f"{counted(len(torn), 'picture is', 'pictures are')} in two classes, e.g. {listed[0]}",
+                "Remove the wrong ones",
+                listed,
+            )
+        )
+    if near:
+        listed = items(near, "~")
+        message = f"{counted(len(near), 'picture looks', 'pictures look')} nearly like another, {len(near_across):,} across train, valid and test, e.g. {listed[0]}"
+        found.append(Finding("W207" if near_across else "note", message, "Look at them; keep one of each", listed))
+    return found
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """ "1 picture is", "1,200 pictures are"."""
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def _notes(layout: Layout, seen: Scan) -> list[Finding]:
+    """What was done to pictures, and what lies in the folder beside them."""
+    done: dict[str, list[str]] = {}
+    for i, notes in zip(seen.good, seen.notes, strict=True):
+        for note in notes:
+            done.setdefault("misnamed" if note.startswith("named") else note, []).append(
+                layout.name(i) + (f" ({note})" if note.startswith("named") else "")
+            )
+    say = {
+        "turned": "turned upright as the EXIF orientation says",
+        "animated": "animated: the first frame is used",
+        "transparent": "with transparency: it becomes white",
+        "16 bit": "with 16 bits a pixel: the upper 8 are used",
+        "CMYK": "in CMYK, converted to red, green, blue",
+        "misnamed": "in another format than the name says; read all the same",
+    }
+    found = [
+        Finding("note", f"{counted(len(items), 'picture', 'pictures')} {say[kind]}", items=tuple(items)) for kind, items in done.items()
+    ]
+    if layout.other:
+        listed = tuple(f"{n} {suffix}" for suffix, n in layout.other.most_common())
+        found.append(Finding("note", f"{sum(layout.other.values()):,} other files are passed over ({', '.join(listed[:4])})", items=listed))
+    if layout.beside:
+        found.append(Finding("note", f"not used: {'; '.join(layout.beside[:4])}", items=tuple(layout.beside)))
+    return found
