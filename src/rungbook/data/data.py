@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -71,7 +71,7 @@ class Data:
         findings: what the audit found.
         facts: counts and shapes worth recording (JSON).
         fingerprint: SHA-256 over the samples and their split; equal only for equal data.
-        reference: the training split as plain arrays for baselines, made on demand: see `arrays`.
+        folds: k -> the k data sets of a k-fold score, where the source can give them (tables).
     """
 
     name: str
@@ -83,6 +83,7 @@ class Data:
     findings: list[Finding] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    folds: Callable[[int], Iterator[Data]] | None = None
 
     @property
     def task(self) -> str:

@@ -241,7 +241,8 @@ def _copies(layout: Layout, seen: Scan, labels: np.ndarray, groups: np.ndarray, 
         )
     if near:
         listed = items(near, "~")
-        message = f"{counted(len(near), 'picture looks', 'pictures look')} nearly like another, {len(near_across):,} across train, valid and test, e.g. {listed[0]}"
+        look = counted(len(near), "picture looks", "pictures look")
+        message = f"{look} nearly like another, {len(near_across):,} across train, valid and test, e.g. {listed[0]}"
         found.append(Finding("W207" if near_across else "note", message, "Look at them; keep one of each", listed))
     return found
 

@@ -306,7 +306,7 @@ def uneven_classes(labels: np.ndarray, classes: Sequence[str]) -> list[Finding]:
             f'class "{classes[small]}" is {counts[small] / n:.1%} of {n:,} images, "{classes[large]}" {counts[large] / n:.1%}: '
             f'always answering "{classes[large]}" scores {counts[large] / n:.1%}',
             "Look at balanced accuracy; class_weights=balanced weights the loss",
-            tuple(f"{classes[i]} {counts[i]}" for i in seen),
+            tuple(f"{classes[i]} {counts[i]}" for i in seen.tolist()),
         )
     ]
 

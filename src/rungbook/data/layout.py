@@ -175,6 +175,6 @@ def _nothing(path: Path, root: Path, loose: list[Path]) -> DataError:
     packed = sum(n for s, n in seen.items() if s in _ARCHIVES)
     return DataError(
         "E107",
-        f"{path} has 0 images; {kinds} are looked for in one folder per class. {'There are ' + ' and '.join(what) if what else 'It is empty'}.",
+        f"{path} has 0 images; {kinds} are looked for in one folder per class. {'I see ' + ' and '.join(what) if what else 'It is empty'}.",
         f"Unpack {'it' if packed == 1 else 'them'} first?" if packed else "Is it the right folder?",
     )

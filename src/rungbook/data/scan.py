@@ -24,7 +24,7 @@ THUMB = 16
 """Side of the thumbnails that near-copies are judged by, in pixels."""
 NEAR = 3.0
 """Mean difference of two thumbnails, of 255 levels, up to which they count as near-copies. Measured on 1,399 photographs of cats and
-dogs: saved again as JPEG at quality 50, or at half the size, they differ from themselves by at most 2.6; two different ones by 14 or more."""
+dogs: saved again as JPEG at quality 50 or at half the size they differ from themselves by at most 2.6, different ones by 14 or more."""
 FLAT = 8.0
 """Standard deviation of a thumbnail below which it is too uniform to tell pictures apart."""
 CROWD = 256

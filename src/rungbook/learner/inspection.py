@@ -225,20 +225,20 @@ def _parameters(function: Any) -> set[str]:
 
 def show_batch(self: Learner, n: int = 16) -> Any:
     """Picture of the first `n` training samples as the model sees them (images only), a `rungbook.plot` Picture."""
-    from rungbook.plot import samples
+    from rungbook.plot.images import image_grid
 
     x, y = next(iter(self.train_feed.batches(0, 0, self.device)))
-    return samples(_images(x)[:n], [_class(self, v) for v in y[:n].tolist()])
+    return image_grid(_images(x)[:n], [_class(self, v) for v in y[:n].tolist()])
 
 
 def show_results(self: Learner, n: int = 16) -> Any:
     """Picture of `n` valid images with what the model says of them, a `rungbook.plot` Picture."""
-    from rungbook.plot import samples
+    from rungbook.plot.images import image_grid
 
     x, y, output = next(iter(self._outputs(self._feed(None))))
     said = output[:n].argmax(1).tolist()
     titles = [_class(self, a) if a == b else f"{_class(self, b)} (is {_class(self, a)})" for a, b in zip(y[:n].tolist(), said, strict=True)]
-    return samples(_images(x)[:n], titles)
+    return image_grid(_images(x)[:n], titles)
 
 
 def _images(x: Any) -> Tensor:

@@ -6,6 +6,7 @@ are counted at reports, every `report_every` steps. Fused optimisers and index-s
 
 from __future__ import annotations
 
+import copy
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -221,7 +222,7 @@ class Learner:
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.params, self.clip)
         if self._has_schedule:
-            position = self.step / max(1, self.plan.steps - 1)
+            position = self.step / self.plan.steps
             factor, momentum = self.plan.schedule(position), self.plan.schedule.momentum(position)
             for group, base in zip(self.optimizer.param_groups, self._base, strict=True):
                 group["lr"] = base["lr"] * factor
@@ -301,7 +302,7 @@ class Learner:
 
     def validate(self, feed: Any = None, metrics: Sequence[Any] | None = None) -> dict[str, Any]:
         """Mean loss and metrics over `feed` (default: valid), in evaluation mode; leaves no trace."""
-        tally = Tally([make_metric(m) for m in (self.metrics if metrics is None else metrics)])
+        tally = Tally([copy.deepcopy(make_metric(m)) for m in (self.metrics if metrics is None else metrics)])
         tally.reset()
         for _, y, output in self._outputs(self._feed(feed)):
             tally.add(self.loss(output, y), output, y, target_count(self.loss, y))

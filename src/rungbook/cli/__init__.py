@@ -1,0 +1,1 @@
+"""The command `rung`: one file a verb."""

@@ -1,0 +1,57 @@
+"""`rung list`: recipes, models and data sets by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from rungbook.cli.train import AsJson, Debug
+
+
+def listing(
+    what: Annotated[str, typer.Argument(help="recipes, models or data.")] = "",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> int:
+    """List what there is, a line each."""
+    from rich.markup import escape
+
+    from rungbook.cli.answer import console, emit
+    from rungbook.errors import UsageError, did_you_mean
+
+    if what and what not in LISTS:
+        raise UsageError("E201", f'There is no list of "{what}".', did_you_mean(what, LISTS))
+    chosen = {name: make() for name, make in LISTS.items() if what in ("", name)}
+    out = console(as_json)
+    for name, entries in chosen.items():
+        out.print(f"[bold]{name}[/]")
+        width = max(map(len, entries))
+        for key, about in entries.items():
+            out.print(f"  {key:<{width}}  {escape(about)}", soft_wrap=True)
+    out.print("train one: rung train digits", style="dim")
+    if as_json:
+        emit(chosen)
+    return 0
+
+
+def _recipes() -> dict[str, str]:
+    from rungbook.recipes.recipe import find_recipe, list_recipes
+
+    return {name: (find_recipe(name).__doc__ or "").splitlines()[0] for name in list_recipes()}
+
+
+def _models() -> dict[str, str]:
+    from rungbook.models.registry import MODELS
+
+    return {name: entry.about for name, entry in MODELS.items()}
+
+
+def _data() -> dict[str, str]:
+    from rungbook.data.named import data_names
+
+    return data_names()
+
+
+LISTS: dict[str, Any] = {"recipes": _recipes, "models": _models, "data": _data}
+"""What can be listed."""

@@ -1,0 +1,56 @@
+"""The command `rung`: the list of verbs, and how errors leave it.
+
+The verbs' files import what they need when they run, so that `rung --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rungbook.cli import data, evaluate, listing, predict, resume, runs, train
+
+app = typer.Typer(
+    name="rung",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Deep learning, one rung at a time. Start with: [bold]rung train digits[/]",
+)
+
+PRACTITIONER = "practitioner"
+app.command("train", rich_help_panel=PRACTITIONER)(train.train)
+app.command("resume", rich_help_panel=PRACTITIONER)(resume.resume)
+app.command("eval", rich_help_panel=PRACTITIONER)(evaluate.evaluate)
+app.command("predict", rich_help_panel=PRACTITIONER)(predict.predict)
+app.command("data", rich_help_panel=PRACTITIONER)(data.data)
+app.add_typer(runs.app, name="runs", rich_help_panel=PRACTITIONER)
+app.command("list", rich_help_panel=PRACTITIONER)(listing.listing)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from rungbook import __version__
+
+        print(f"rungbook {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Entry point: run the verb; a mistake of the user's becomes a message and an exit code, never a traceback."""
+    from rungbook.cli.answer import run_command
+
+    sys.exit(run_command(app, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

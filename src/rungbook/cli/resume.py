@@ -1,0 +1,38 @@
+"""`rung resume`: continue an interrupted run, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rungbook.cli.train import AsJson, Debug, say_interrupted
+
+
+def resume(
+    run: Annotated[str | None, typer.Argument(help="Path, name or number of the run; the newest resumable one if left out.")] = None,
+    settings: Annotated[list[str] | None, typer.Argument(help="threads=, workers= and device= may change.", metavar="[KEY=VALUE]...")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> int:
+    """Continue a run where it stopped, exactly as if it had not."""
+    from rungbook.cli.answer import INTERRUPTED, console, emit
+    from rungbook.learner.learner import Interrupted
+    from rungbook.recipes import session
+    from rungbook.recipes.recipe import find_recipe, parse_settings
+    from rungbook.recipes.runs import find_run
+
+    words = list(settings or [])
+    if run is not None and "=" in run:  # only settings were given
+        words, run = [run, *words], None
+    found = find_run(run) if run is not None else session.newest_resumable()
+    changes = parse_settings(find_recipe(found.record()["recipe"]), words)
+    out = console(as_json)
+    try:
+        result = session.resume(found, changes=changes, console=out)
+    except Interrupted:
+        say_interrupted(out)
+        return INTERRUPTED
+    if as_json:
+        emit(result)
+    return 0

@@ -1,0 +1,175 @@
+"""`rung runs`: list, compare, tag and delete runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from rungbook.cli.train import AsJson, Debug
+
+app = typer.Typer(invoke_without_command=True, help="List runs (the default), compare, tag or delete them.", rich_markup_mode="rich")
+
+
+@app.callback()
+def runs(context: typer.Context, as_json: AsJson = False, debug: Debug = False) -> int:
+    """List runs (the default), compare, tag or delete them."""
+    if context.invoked_subcommand is not None:
+        return 0
+    return list_runs(as_json, debug)
+
+
+@app.command("list")
+def list_runs(as_json: AsJson = False, debug: Debug = False) -> int:
+    """One line a run: status, test result, tags."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from rungbook.cli.answer import console, emit
+    from rungbook.recipes.runs import runs_folder
+
+    rows = [_summary(run) for run in _readable()]
+    out = console(as_json)
+    if rows:
+        table = Table("run", "recipe", "data", "status", "test", "epochs", "tags", box=None, header_style="bold")
+        for r in rows:
+            table.add_row(*(escape(str(r[k])) for k in ("name", "recipe", "data", "status", "shown", "epochs")), escape(", ".join(r["tags"])))
+        out.print(table)
+        out.print("compare: rung runs compare A B    use: rung predict RUN", style="dim")
+    else:
+        out.print(f"no runs in {runs_folder()} yet: rung train digits")
+    if as_json:
+        emit({"runs": [{k: v for k, v in r.items() if k != "shown"} for r in rows]})
+    return 0
+
+
+def _readable() -> list[Any]:
+    from rungbook.errors import RungError
+    from rungbook.recipes.runs import all_runs
+
+    found = []
+    for run in all_runs():
+        try:
+            run.record()
+        except RungError:
+            continue
+        found.append(run)
+    return found
+
+
+def _summary(run: Any) -> dict[str, Any]:
+    from rungbook.recipes.speak import number
+
+    record = run.record()
+    test = record.get("result", {}).get("test", {})
+    metric = next((m for m in ("accuracy", "root_mean_squared_log_error", "r2") if m in test), None)
+    return {
+        "name": run.name,
+        "recipe": record["recipe"],
+        "data": record["data"]["name"],
+        "status": record["status"],
+        "shown": f"{metric} {number(metric, test[metric])}" if metric else "",
+        "test": test,
+        "epochs": record.get("result", {}).get("epochs", ""),
+        "tags": record.get("tags", []),
+    }
+
+
+@app.command("compare")
+def compare(
+    first: Annotated[str, typer.Argument(help="A run.")],
+    second: Annotated[str, typer.Argument(help="Another run.")],
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> int:
+    """What differs between two runs: settings, data, versions, results."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from rungbook.cli.answer import console, emit
+    from rungbook.recipes.runs import find_run
+
+    a, b = find_run(first), find_run(second)
+    left, right = _flat(a.record()), _flat(b.record())
+    differing = {k: (left.get(k), right.get(k)) for k in dict.fromkeys([*left, *right]) if left.get(k) != right.get(k)}
+    out = console(as_json)
+    table = Table("", a.name, b.name, box=None, header_style="bold")
+    for key, values in differing.items():
+        table.add_row(key, *("-" if v is None else escape(f"{v:.6g}" if isinstance(v, float) else str(v)) for v in values))
+    out.print(table if differing else "the two runs have the same settings, data and results")
+    if left.get("data.fingerprint") != right.get("data.fingerprint"):
+        out.print("[yellow]the runs were judged on different data or splits: their results cannot be compared directly[/]")
+    if as_json:
+        emit({"runs": [a.name, b.name], "differences": {k: list(v) for k, v in differing.items()}})
+    return 0
+
+
+_COMPARED = ("recipe", "settings", "threads", "device", "versions", "data", "status")
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """The facts worth comparing as one level of dotted names."""
+    found: dict[str, Any] = {}
+    for key in _COMPARED:
+        value = record.get(key)
+        if isinstance(value, dict):
+            found |= {f"{key}.{k}": v for k, v in value.items() if k != "facts"}
+        else:
+            found[key] = value
+    result = record.get("result", {})
+    for split in ("valid", "test"):
+        found |= {f"{split}.{k}": v for k, v in result.get(split, {}).items()}
+    return found | {k: result[k] for k in ("epochs", "parameters", "seconds") if k in result}
+
+
+@app.command("tag")
+def tag(
+    run: Annotated[str, typer.Argument(help="A run.")],
+    tags: Annotated[list[str], typer.Argument(help="Words to add; -WORD takes one away.")],
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> int:
+    """Add words to a run, to find it again; -WORD takes one away."""
+    from rungbook.cli.answer import console, emit
+    from rungbook.recipes.runs import find_run
+
+    found = find_run(run)
+    have = list(found.record().get("tags", []))
+    for word in tags:
+        if word.startswith("-"):
+            have = [t for t in have if t != word[1:]]
+        elif word not in have:
+            have.append(word)
+    found.update(tags=have)
+    console(as_json).print(f"{found.name}: {', '.join(have) or 'no tags'}", markup=False)
+    if as_json:
+        emit({"run": str(found.path), "tags": have})
+    return 0
+
+
+@app.command("delete")
+def delete(
+    names: Annotated[list[str], typer.Argument(help="Runs to delete.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> int:
+    """Delete runs for good; asks first, and refuses a run in use."""
+    import sys
+
+    from rungbook.cli.answer import console, emit
+    from rungbook.errors import UsageError
+    from rungbook.recipes.runs import delete_run, find_run
+
+    found = list({run.path: run for run in map(find_run, names)}.values())
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("E202", f"Deleting {len(found)} runs needs a yes, and nobody can be asked.", "Say --yes.")
+        if not typer.confirm(f"Delete {', '.join(r.name for r in found)}?"):
+            return 0
+    for run in found:
+        delete_run(run)
+    console(as_json).print(f"deleted {', '.join(r.name for r in found)}", markup=False)
+    if as_json:
+        emit({"deleted": [r.name for r in found]})
+    return 0

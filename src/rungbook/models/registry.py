@@ -1,0 +1,101 @@
+"""Every model by name: `create_model("lenet", num_classes=10)`, `list_models("le*")`.
+
+Entries name their class as text, so that the table costs no import; tests run over the whole table in each entry's small form.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from rungbook.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model.
+
+    Args:
+        where: "module:Class" below `rungbook.models`.
+        inputs: what a sample is: "image" (C, H, W), "flat" (any shape, flattened), "table" (numbers and categories), "text" (token ids).
+        about: one line for lists.
+        options: constructor arguments this name stands for.
+        small: constructor arguments of the form used in tests.
+    """
+
+    where: str
+    inputs: str
+    about: str
+    options: dict[str, Any] = field(default_factory=dict)
+    small: dict[str, Any] = field(default_factory=dict)
+
+    def load(self) -> type[nn.Module]:
+        """The model's class."""
+        module, name = self.where.split(":")
+        return getattr(import_module(f"rungbook.models.{module}"), name)
+
+    def parameters(self) -> list[str]:
+        """Names of the constructor's arguments."""
+        return [p for p in inspect.signature(self.load()).parameters if p != "self"]
+
+
+_IMAGE = {"in_channels": 1, "num_classes": 10}
+_FLAT = {"in_features": 8, "out_features": 3}
+
+MODELS: dict[str, Entry] = {
+    "linear": Entry("tabular.linear:LinearRegression", "flat", "a weighted sum of the inputs", small=_FLAT),
+    "softmax_regression": Entry("tabular.linear:SoftmaxRegression", "flat", "one linear layer, a score for each class", small=_FLAT),
+    "logistic_regression": Entry("tabular.linear:SoftmaxRegression", "flat", "softmax regression on two classes", small=_FLAT),
+    "mlp": Entry("tabular.mlp:MLP", "flat", "linear layers with ReLU between them, any widths", small=_FLAT),
+    "tabular_mlp": Entry(
+        "tabular.tabular_mlp:TabularMLP",
+        "table",
+        "embeddings for categories, an MLP and a linear path beside it",
+        small={"num_numbers": 3, "cardinalities": (4, 5), "out_features": 2},
+    ),
+    "bag": Entry("text.bag:BagOfEmbeddings", "text", "mean of word and word-pair embeddings", small={"vocab_size": 50, "out_features": 2}),
+    "lenet": Entry("vision.lenet:LeNet", "image", "LeNet-5 with ReLU and max-pooling (LeCun 1998)", small=_IMAGE),
+    "lenet_sigmoid": Entry("vision.lenet:LeNetSigmoid", "image", "LeNet-5 with sigmoid and average-pooling", small=_IMAGE),
+    "two_conv": Entry("vision.two_conv:TwoConvNet", "image", "two convolutions of 10 and 20 maps", small=_IMAGE),
+    "conv_net": Entry(
+        "vision.conv_net:ConvNet", "image", "convolution, batch norm, ReLU blocks", small={**_IMAGE, "image_size": (16, 16), "widths": (4, 8)}
+    ),
+}
+
+
+def model_entry(name: str) -> Entry:
+    """The entry of a name. Raises UsageError E201 with the nearest name."""
+    if name not in MODELS:
+        raise UsageError("E201", f'There is no model "{name}".', did_you_mean(name, MODELS))
+    return MODELS[name]
+
+
+def create_model(name: str, **options: Any) -> nn.Module:
+    """A new model by name.
+
+    Args:
+        name: key of `MODELS`.
+        options: arguments of its constructor.
+
+    Raises:
+        UsageError: no such model (E201) or option (E201, nearest offered), or an impossible value (E202).
+    """
+    entry = model_entry(name)
+    known = entry.parameters()
+    for key in options:
+        if key not in known:
+            raise UsageError("E201", f'The model {name} has no option "{key}".', did_you_mean(key, known))
+    try:
+        return entry.load()(**{**entry.options, **options})
+    except (TypeError, ValueError) as error:
+        raise UsageError("E202", f"The model {name} cannot be made: {error}.", f"Its options: {', '.join(known)}.") from error
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a pattern as in a shell (`list_models("lenet*")`), sorted."""
+    return sorted(name for name in MODELS if fnmatchcase(name, pattern))

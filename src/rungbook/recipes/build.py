@@ -1,0 +1,154 @@
+"""From a recipe and its data to a Learner: model, loss, metrics, optimiser, budget."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rungbook.data.data import Data
+from rungbook.data.one_hot import one_hot
+from rungbook.errors import UsageError
+from rungbook.learner.callback import Callback
+from rungbook.learner.callbacks import EMA, EarlyStopping, KeepBest
+from rungbook.learner.learner import Learner
+from rungbook.learner.metrics import OnScale, make_metric
+from rungbook.models.registry import MODELS, create_model, model_entry
+from rungbook.recipes.recipe import Recipe
+
+FITS = {"image": ("image", "flat"), "table": ("table", "flat"), "one_hot": ("flat",), "text": ("text",), "array": ("flat", "image")}
+"""Kind of data -> kinds of model input it can serve."""
+MAX_EPOCHS = 200
+"""More passes than this over few rows only memorise them."""
+
+
+class BalancedCrossEntropy(nn.CrossEntropyLoss):
+    """Cross-entropy whose mean weights each class; `count` is the sum of weights the mean was over."""
+
+    cross_entropy = True
+
+    def count(self, target: Tensor) -> Tensor:
+        """Sum of the weights of the targets."""
+        assert self.weight is not None
+        return self.weight[target].sum()
+
+
+def fit_data(recipe: Recipe, data: Data) -> Data:
+    """The data in the form the recipe's model takes. Raises UsageError E202 listing the models that fit."""
+    kind = data.encoder.kind if data.encoder else "array"
+    wanted = model_entry(recipe.model).inputs
+    if wanted not in FITS[kind]:
+        fitting = ", ".join(name for name, entry in MODELS.items() if entry.inputs in FITS[kind])
+        raise UsageError("E202", f"The model {recipe.model} takes {_ARTICLE[wanted]}, {data.name} holds {_ARTICLE[kind]}.", f"These fit: {fitting}.")
+    return one_hot(data) if kind == "table" and wanted == "flat" else data
+
+
+_ARTICLE = {"image": "images", "table": "rows of a table", "one_hot": "rows of a table", "text": "texts", "array": "arrays", "flat": "numbers"}
+
+
+def build_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
+    """A new model for the data, and the options `create_model` made it with (to make it again when it is loaded)."""
+    entry = model_entry(recipe.model)
+    x, _ = data.one_batch(1)
+    outputs = data.target.outputs
+    encoder: Any = data.encoder
+    if entry.inputs == "image":
+        assert isinstance(x, Tensor)
+        options = {"in_channels": x.shape[1], "num_classes": outputs, "image_size": tuple(x.shape[2:])}
+    elif entry.inputs == "flat":
+        assert isinstance(x, Tensor)
+        options = {"in_features": x[0].numel(), "out_features": outputs}
+    elif entry.inputs == "table":
+        options = {"num_numbers": x[0].shape[1], "cardinalities": encoder.cardinalities, "out_features": outputs}
+    else:
+        options = {"vocab_size": len(encoder.vocabulary) + 2, "out_features": outputs}
+    options |= recipe.model_options()
+    return create_model(recipe.model, **options), options
+
+
+def build_loss(recipe: Recipe, data: Data, device: torch.device) -> Any:
+    """Cross-entropy for classes (weighted, smoothed if asked), mean squared error for numbers."""
+    if data.task == "regression":
+        return F.mse_loss
+    if recipe.class_weights is None:
+        return partial(F.cross_entropy, label_smoothing=recipe.label_smoothing) if recipe.label_smoothing else F.cross_entropy
+    counts = torch.bincount(data.train.source.targets().cpu(), minlength=data.target.outputs).clamp(min=1)
+    weight = counts.sum() / (len(counts) * counts)
+    return BalancedCrossEntropy(weight=weight.float().to(device), label_smoothing=recipe.label_smoothing)
+
+
+def build_metrics(data: Data) -> list[Any]:
+    """What is shown each epoch: accuracies, or errors in the user's units."""
+    if data.task == "classification":
+        rare = min(data.facts.get("class_shares", {0: 1.0}).values(), default=1.0)
+        return ["accuracy", "balanced_accuracy"] if rare < 0.1 and len(data.classes) <= 10 else ["accuracy"]
+    decode = data.target.decode
+    return [OnScale(make_metric(m), decode) for m in ("r2", "root_mean_squared_error")]
+
+
+def build_optimizer(recipe: Recipe) -> Any:
+    """The optimiser as a callable (parameters, lr) -> Optimizer."""
+    decay = {"weight_decay": recipe.weight_decay}
+    made: dict[str, Any] = {
+        "sgd": partial(torch.optim.SGD, momentum=recipe.momentum, **decay),
+        "adam": partial(torch.optim.Adam, **decay),
+        "adamw": partial(torch.optim.AdamW, **decay),
+        "rmsprop": partial(torch.optim.RMSprop, **decay),
+        "adagrad": partial(torch.optim.Adagrad, **decay),
+        "nadam": partial(torch.optim.NAdam, **decay),
+        "radam": partial(torch.optim.RAdam, **decay),
+    }
+    return made[recipe.optimizer]
+
+
+def choosing(recipe: Recipe) -> list[Callback]:
+    """The callbacks that decide which weights a training ends with."""
+    chosen: list[Callback] = [KeepBest("valid_loss")] if recipe.final == "best" else []
+    if recipe.patience is not None:
+        chosen.append(EarlyStopping("valid_loss", recipe.patience))
+    if recipe.ema is not None:
+        chosen.append(EMA(recipe.ema))
+    return chosen
+
+
+def build_learner(recipe: Recipe, data: Data, model: nn.Module, device: torch.device, lr: float) -> Learner:
+    """The learner of a recipe, with the callbacks that choose its weights."""
+    return Learner(
+        model,
+        data,
+        build_loss(recipe, data, device),
+        build_optimizer(recipe),
+        lr=lr,
+        metrics=build_metrics(data),
+        callbacks=choosing(recipe),
+        seed=recipe.seed,
+        device=device,
+        precision=recipe.precision,
+        compile=recipe.compile,
+        accumulate=recipe.accumulate,
+        clip=recipe.clip,
+    )
+
+
+def count_epochs(recipe: Recipe, data: Data) -> int:
+    """Epochs as asked, or as many as the budget of steps gives."""
+    if recipe.epochs is not None:
+        return recipe.epochs
+    return max(1, min(MAX_EPOCHS, math.ceil(recipe.steps * recipe.accumulate / len(data.train))))
+
+
+def check_batch_size(recipe: Recipe, data: Data) -> None:
+    """A batch somebody asked for must not be larger than the data; the default one shrinks by itself.
+
+    Raises:
+        UsageError: E115.
+    """
+    rows = data.train.samples
+    if recipe.batch_size > rows:
+        if "batch_size" in recipe.chosen():
+            raise UsageError("E115", f"batch_size is {recipe.batch_size:,}, {data.name} has {rows:,} rows to train on.", f"batch_size={rows} at most.")
+        data.train.batch_size = max(1, rows // 4)

@@ -1,0 +1,166 @@
+"""After training: scores on valid and once on test, baselines beside them, folds for small tables, the saved model and the report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rungbook.data.data import Data
+from rungbook.data.feed import Feed, RaggedSource
+from rungbook.learner import checkpoint
+from rungbook.recipes import build
+from rungbook.recipes.baseline import baselines
+from rungbook.recipes.predictor import CARD, model_card
+from rungbook.recipes.report import Example, ReportFacts, write_report
+from rungbook.recipes.runs import looks_at
+from rungbook.recipes.scores import scores
+from rungbook.recipes.speak import describe_result
+
+if TYPE_CHECKING:
+    from rungbook.learner.learner import Learner
+    from rungbook.recipes.session import Work
+
+SMALL_TABLE = 2000
+"""Tables with fewer rows report 5-fold scores besides: one test part of a tenth says little."""
+FOLDS = 5
+
+
+def finish(work: Work) -> dict[str, Any]:
+    """Judge the trained model, save it, write the report; gives DESIGN's result object."""
+    run, recipe, data, learner = work.run, work.recipe, work.data, work.learner
+    assert data.valid is not None
+    assert data.test is not None
+    save_final(work)
+    result: dict[str, Any] = {"run": str(run.path), "recipe": recipe.name}
+    result["valid"] = scores(data.target, data.valid.source.targets(), learner.predict(data.valid))
+    output = learner.predict(data.test)
+    truth = data.test.source.targets()
+    result["test"] = scores(data.target, truth, output)
+    result["baselines"] = baselines(data, seed=recipe.seed, threads=torch.get_num_threads())
+    folded = fold_scores(work)
+    result["limit"] = data.facts.get("limit")
+    result["epochs"] = learner.epoch
+    result["parameters"] = sum(p.numel() for p in learner.model.parameters())
+    result["seconds"] = round(time.monotonic() - work.started, 2)
+    if folded:
+        result["folds"] = folded
+    run.update(status="finished", step=learner.step, looks=1, result={k: v for k, v in result.items() if k != "run"})
+    looks = looks_at(data.fingerprint)
+    write_report(run.path / "report.html", report_facts(work, result, truth, output, looks))
+    describe_result(work, result, looks)
+    return result
+
+
+def save_final(work: Work) -> None:
+    """The finished model: weights, and how to make it and read its inputs and outputs."""
+    card = model_card(work.recipe.model, work.model_options, work.data.encoder, work.data.target)
+    checkpoint.save(work.run.final, {"model": work.learner.model.state_dict()}, {CARD: card})
+
+
+def fold_scores(work: Work) -> dict[str, Any]:
+    """Scores of the same recipe and of its baselines on the same five folds, for a small table; else nothing."""
+    from rungbook.recipes.session import make_model
+
+    recipe, device = work.recipe, work.learner.device
+    rows = sum(feed.samples for feed in work.data.splits().values())
+    if work.data.folds is None or rows >= SMALL_TABLE:
+        return {}
+    collected: dict[str, dict[str, list[float]]] = {"model": {}}
+    for fold in work.data.folds(FOLDS):
+        data = build.fit_data(recipe, fold)
+        model, _ = make_model(recipe, data)
+        learner = build.build_learner(recipe, data, model, device, work.learner.lr)
+        learner.fit(build.count_epochs(recipe, data), recipe.schedule)
+        assert data.test is not None
+        beside = {"model": scores(data.target, data.test.source.targets(), learner.predict(data.test))}
+        beside |= baselines(data, seed=recipe.seed, threads=torch.get_num_threads())
+        for who, metrics in beside.items():
+            for metric, value in metrics.items():
+                collected.setdefault(who, {}).setdefault(metric, []).append(value)
+    return {who: {m: summary(v) for m, v in metrics.items()} for who, metrics in collected.items()}
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Mean, standard deviation and the single values."""
+    t = torch.tensor(values, dtype=torch.float64)
+    return {"mean": float(t.mean()), "sd": float(t.std()) if len(values) > 1 else 0.0, "values": values}
+
+
+def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tensor, looks: int) -> ReportFacts:
+    """The run as its report tells it."""
+    run, recipe, data, learner = work.run, work.recipe, work.data, work.learner
+    classes = data.classes
+    record = run.record()
+    folds = result.get("folds", {}).get("model", {})
+    return ReportFacts(
+        run.name,
+        recipe=recipe.name,
+        data=data.name,
+        model=recipe.model,
+        task=data.task,
+        target=data.target.name,
+        classes=classes,
+        test=result["test"],
+        valid=result["valid"],
+        baselines=result["baselines"],
+        limit=result["limit"],
+        truth=truth if classes else data.target.decode(truth),
+        prediction=data.target.decode(output),
+        history=learner.history,
+        rates=learner.plan.schedule,
+        lr=learner.lr,
+        folds={m: v["values"] for m, v in folds.items()},
+        errors=worst_errors(learner, data),
+        samples=seen_samples(learner, data),
+        findings=data.findings,
+        facts=data.facts,
+        settings=recipe.settings(),
+        versions={**record["versions"], "seed": recipe.seed, "threads": record["threads"], "device": record["device"]},
+        looks=looks,
+        commands={
+            "predict": f"rung predict {run.name} INPUT",
+            "judge on other data": f"rung eval {run.name} PATH",
+            "compare": f"rung runs compare {run.name} OTHER",
+        },
+    )
+
+
+def worst_errors(learner: Learner, data: Data, n: int = 12) -> list[Example]:
+    """The valid samples with the largest loss: valid, because whoever learns from these errors would be choosing on test."""
+    feed = data.valid
+    assert feed is not None
+    found = []
+    for sample in learner.top_losses(n, feed):
+        decoded = data.target.decode(sample.output[None])
+        if data.classes:
+            said = int(decoded[0].argmax())
+            truth, answer, probability = data.classes[int(sample.target)], data.classes[said], float(decoded[0, said])
+        else:
+            value = data.target.decode(torch.tensor(sample.target).reshape(1, -1))
+            truth, answer, probability = f"{float(value[0]):g}", f"{float(decoded[0]):g}", None
+        example = Example(truth, answer, probability, sample.loss, sample.name)
+        found.append(show(example, feed, sample.index, data))
+    return found
+
+
+def show(example: Example, feed: Feed, i: int, data: Data) -> Example:
+    """The example with what can be seen of its sample: picture or words."""
+    x, _ = feed.source.fetch(slice(i, i + 1))
+    if isinstance(feed.source, RaggedSource):
+        vocabulary = ["", "?", *getattr(data.encoder, "vocabulary", ())]
+        return replace(example, text=" ".join(vocabulary[j] for j in x[0].tolist() if j and " " not in vocabulary[j]))
+    if isinstance(x, Tensor) and x.ndim == 4:
+        return replace(example, image=x[0])
+    return example
+
+
+def seen_samples(learner: Learner, data: Data, n: int = 16) -> list[Example]:
+    """Training images of the first batch as the network sees them, augmented and normalised."""
+    x, y = next(iter(learner.train_feed.batches(0, 0, learner.device)))
+    if not isinstance(x, Tensor) or x.ndim != 4 or not data.classes:
+        return []
+    return [Example(truth=data.classes[int(label)], image=image) for image, label in zip(x[:n].cpu(), y[:n].cpu(), strict=True)]

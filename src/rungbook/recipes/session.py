@@ -1,0 +1,280 @@
+"""Carrying out a recipe: data, model, training, judgement, report; and taking up a run where it stopped.
+
+Both `train` and `resume` go through `_carry_out`, so that a continued run is the same run.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rungbook.data.data import Data
+from rungbook.errors import DataError, NotFinite, RungError, UsageError
+from rungbook.learner.callback import Callback
+from rungbook.learner.callbacks import EMA, Checkpoints, KeepBest, Progress, Recorder, StopOnSignal
+from rungbook.learner.checkpoint import clear_leftovers, full, newest
+from rungbook.learner.learner import Interrupted, Learner, best_device
+from rungbook.learner.pack import nbytes
+from rungbook.learner.random_state import keep_random_state
+from rungbook.learner.weights import load_weights, read_weights
+from rungbook.recipes import build
+from rungbook.recipes.judge import finish
+from rungbook.recipes.recipe import Recipe, restore_recipe
+from rungbook.recipes.runs import Run, create_run, versions
+from rungbook.recipes.speak import describe_data, describe_start, first_steps
+
+
+@dataclass
+class Work:
+    """One training in progress: what its parts share."""
+
+    run: Run
+    recipe: Recipe
+    data: Data
+    learner: Learner
+    model_options: dict[str, Any]
+    epochs: int
+    console: Any
+    started: float
+
+
+def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
+    """Train a recipe from the start in a new run folder; gives the result as DESIGN's JSON object.
+
+    Args:
+        label: name for the run folder.
+        console: rich Console for what a person reads.
+
+    Raises:
+        Interrupted: somebody asked to stop; the run can be resumed.
+        RungError: with a message for the user.
+    """
+    started = time.monotonic()
+    threads = set_threads(recipe.threads)
+    device = pick_device(recipe.device)
+    data = prepare_data(recipe)
+    model, options = make_model(recipe, data)
+    run = create_run(
+        label,
+        {
+            "recipe": recipe.name,
+            "settings": recipe.settings(),
+            "threads": threads,
+            "device": str(device),
+            "versions": versions(),
+            "data": {"name": data.name, "fingerprint": data.fingerprint, "facts": data.facts},
+            "looks": 0,
+        },
+    )
+    with run.lock():
+        describe_data(console, run, data)
+        return _carry_out(run, recipe, data, model, options, console, started, device, None)
+
+
+def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]:
+    """Continue an interrupted run exactly; gives the result as `train` does.
+
+    Args:
+        changes: settings somebody gave again; those that differ from the run's are refused, threads, workers and device excepted.
+
+    Raises:
+        UsageError: E204 the run is finished, or a setting differs.
+        DataError: E117 the data changed since.
+    """
+    started = time.monotonic()
+    with run.lock():
+        record = run.record()
+        if record["status"] == "finished":
+            raise UsageError("E204", f"{run.name} is finished.", f"Use it: rung predict {run.name}; train on with another seed or epochs: rung train")
+        recipe = restore_recipe(record["recipe"], record["settings"])
+        recipe, threads = _accept_changes(recipe, changes, record, console)
+        for package, old in record["versions"].items():
+            if (new := versions().get(package)) != old:
+                console.print(f"[yellow]{package} was {old} and is {new}: the result may differ in the last bits[/]")
+        set_threads(threads)
+        device = pick_device(recipe.device)
+        data = prepare_data(recipe)
+        if data.fingerprint != record["data"]["fingerprint"]:
+            raise DataError(
+                "E117",
+                f"The data of {run.name} changed since it started: {_difference(record['data']['facts'], data.facts)}.",
+                f"Put the data back, or start anew: rung train {recipe.data or recipe.name}",
+            )
+        model, options = make_model(recipe, data)
+        clear_leftovers(run.checkpoints)
+        loaded = newest(run.checkpoints) if run.checkpoints.is_dir() else None
+        for refused in loaded.refused if loaded else []:
+            console.print(f"[yellow]E301 damaged and not used: {refused}[/]")
+        if loaded is None:
+            console.print(f"{run.name} has no checkpoint yet: it starts again, with the same result")
+        else:
+            step = loaded.state["position"]["step"]
+            console.print(f"{run.name} from step {step}: weights, optimizer, order and random numbers restored (exact)", highlight=False)
+        run.update(status="started")
+        return _carry_out(run, recipe, data, model, options, console, started, device, loaded.state if loaded else None)
+
+
+def _accept_changes(recipe: Recipe, changes: dict[str, Any], record: dict[str, Any], console: Any) -> tuple[Recipe, int]:
+    free = {"threads", "workers", "device"}
+    differing = {k: v for k, v in changes.items() if v != getattr(recipe, k) and k not in free}
+    if differing:
+        listing = "; ".join(f"{k} was {getattr(recipe, k)}, now {v}" for k, v in differing.items())
+        raise UsageError("E204", f"A continued run keeps its settings: {listing}.", "Leave them out, or start a new run: rung train")
+    threads = int(changes.get("threads") or record["threads"])
+    if threads != record["threads"]:
+        console.print(f"[yellow]threads was {record['threads']}, now {threads}: the result will differ in the last bits[/]")
+    if changes.get("device") not in (None, record["device"]):
+        console.print(f"[yellow]device was {record['device']}, now {changes['device']}: the result will differ in the last bits[/]")
+    return replace(recipe, **{k: v for k, v in changes.items() if k in free}), threads
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    changed = [f"{k} {old.get(k)} -> {new.get(k)}" for k in dict.fromkeys([*old, *new]) if old.get(k) != new.get(k)]
+    return ", ".join(changed[:4]) if changed else "the same counts, other contents"
+
+
+def set_threads(threads: int | None) -> int:
+    """Use so many CPU threads (default: every core this process may use); gives the number, which belongs to the result."""
+    import os
+
+    count = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+    torch.set_num_threads(count)
+    return count
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device of that name, or the best. Raises UsageError E202 if it is not there."""
+    if name is None:
+        return best_device()
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError("E202", f'device is "{name}", which is not there ({str(error).splitlines()[0]}).', f"device={best_device()}") from error
+    return device
+
+
+def prepare_data(recipe: Recipe) -> Data:
+    """The recipe's data, in the form its model takes, with a batch size that fits."""
+    data = build.fit_data(recipe, recipe.load())
+    if data.valid is None or data.test is None:
+        raise UsageError("E202", "valid and test must be above 0: one to choose on, one to report once.", "valid=0.1 test=0.1")
+    build.check_batch_size(recipe, data)
+    return data
+
+
+def make_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
+    """The model as training starts with it: drawn from the seed, or read from `weights`."""
+    with keep_random_state():
+        torch.manual_seed(recipe.seed)
+        model, options = build.build_model(recipe, data)
+        recipe.begin(model, data)
+    if recipe.weights is not None:
+        load_weights(model, read_weights(recipe.weights), name=recipe.weights)
+    return model, options
+
+
+def _carry_out(
+    run: Run,
+    recipe: Recipe,
+    data: Data,
+    model: nn.Module,
+    options: dict[str, Any],
+    console: Any,
+    started: float,
+    device: torch.device,
+    state: dict[str, Any] | None,
+) -> dict[str, Any]:
+    learner = build.build_learner(recipe, data, model, device, 1e-3 if recipe.lr == "find" else recipe.lr)
+    if recipe.lr == "find":
+        find_rate(learner, console)
+    work = Work(run, recipe, data, learner, options, build.count_epochs(recipe, data), console, started)
+    learner.callbacks += attendants(work)
+    room_for_checkpoints(work)
+    if state is None:
+        describe_start(work)
+    try:
+        learner.fit(work.epochs, recipe.schedule, state=state)
+    except Interrupted:
+        run.update(status="interrupted", step=learner.step)
+        raise
+    except NotFinite as error:
+        run.update(status="failed", error=error.describe())
+        raise
+    except RungError as error:
+        run.update(status="interrupted", error=error.describe())
+        raise
+    return finish(work)
+
+
+def find_rate(learner: Learner, console: Any) -> None:
+    """Set the learner's rate to the one the finder suggests."""
+    begun = time.monotonic()
+    lr = learner.find_lr().suggestion
+    learner.lr = lr
+    for group in learner.optimizer.param_groups:
+        group["lr"] = lr
+    console.print(f"learning rate {lr:.2g} (found in {time.monotonic() - begun:.0f} s)")
+
+
+def attendants(work: Work) -> list[Callback]:
+    """The callbacks that watch and save a training without changing it."""
+    run = work.run
+    saving = Checkpoints(run.checkpoints, work.recipe.checkpoint_seconds)
+    return [Recorder(run.path), StopOnSignal(), Progress(work.console), first_steps(work.console), saving]
+
+
+def room_for_checkpoints(work: Work) -> None:
+    """Refuse to start what could not be saved. Raises EnvironmentProblem E401 with needed and free bytes."""
+    import shutil
+
+    needed = 3 * checkpoint_bytes(work)  # two generations and the one being written
+    if shutil.disk_usage(work.run.path).free < needed:
+        raise full(work.run.path, needed)
+
+
+def checkpoint_bytes(work: Work) -> int:
+    """Estimated size of a checkpoint: weights, what the optimiser keeps of each, and copies that callbacks hold."""
+    learner = work.learner
+    weights = nbytes(learner.model.state_dict())
+    trained = sum(p.numel() * p.element_size() for p in learner.params)
+    copies = sum(isinstance(c, KeepBest | EMA) for c in learner.callbacks)
+    return int(weights * (1 + copies) + trained * optimizer_copies(learner.make_optimizer)) + 16384
+
+
+def optimizer_copies(make: Any) -> float:
+    """Numbers an optimiser remembers for each weight, read off one step of a tiny one."""
+    p = nn.Parameter(torch.zeros(64))
+    optimizer = make([p], lr=0.0)
+    p.grad = torch.zeros(64)
+    optimizer.step()
+    return sum(t.numel() for t in optimizer.state[p].values() if isinstance(t, torch.Tensor)) / 64
+
+
+def newest_resumable() -> Run:
+    """The newest run that did not finish. Raises UsageError E204 if there is none."""
+    from rungbook.recipes.runs import all_runs
+
+    for run in reversed(all_runs()):
+        try:
+            status = run.record()["status"]
+        except RungError:
+            continue
+        if status in ("started", "interrupted"):
+            return run
+    raise UsageError("E204", "No run waits to be continued.", "Start one: rung train digits")
+
+
+def bad_files(run: Run, data: Data) -> Path | None:
+    """List the files and rows left out in the run folder; the user's own folder is never written to."""
+    left_out = [f for f in data.findings if f.items and f.code in ("E106", "E114", "W210")]
+    if not left_out:
+        return None
+    path = run.path / "bad_files.txt"
+    path.write_text("".join(f"# {f.message}\n" + "".join(f"{item}\n" for item in f.items) for f in left_out))
+    return path
