@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from common import compare, fashion_mnist, interleave, record, settle  # sets the environment before torch is imported
-
 import torch
 from torch import Tensor
 
+from common import compare, fashion_mnist, interleave, record, settle
 from rungbook.data import feed as feed_module
 from rungbook.data.feed import Feed, TensorSource
 

@@ -11,11 +11,11 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from common import ROUNDS, compare, interleave, record, settle  # sets the environment before torch is imported
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from common import ROUNDS, compare, interleave, record, settle
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def variants() -> dict[str, Levers]:
         "  + the same, fused optimiser told of it": replace(fused, finite="check+found_inf"),
         "  + loss alone checked": replace(fused, finite="loss"),
         "all: fused, loss+accuracy each step": replace(fused, loss="sum", accuracy="step"),
-        "all: fused, loss+accuracy every 50, check": replace(fused, loss="every 50", accuracy="every 50", finite="check+found_inf", zero="by hand"),
+        "all: fused, loss+accuracy every 50, check": replace(
+            fused, loss="every 50", accuracy="every 50", finite="check+found_inf", zero="by hand"
+        ),
         "all of that, chunk 1 MB": replace(
             fused, loss="every 50", accuracy="every 50", finite="check+found_inf", zero="by hand", gather="chunk", chunk_bytes=1 << 20
         ),
@@ -135,7 +137,11 @@ def main() -> None:
     torch.manual_seed(0)
     x, y = torch.randn(args.rows, 784), torch.randint(0, 10, (args.rows,))
     tables = {}
-    for name, size, optim in (("batch 64 SGD", 64, torch.optim.SGD), ("batch 64 Adam", 64, torch.optim.Adam), ("batch 1024 SGD", 1024, torch.optim.SGD)):
+    for name, size, optim in (
+        ("batch 64 SGD", 64, torch.optim.SGD),
+        ("batch 64 Adam", 64, torch.optim.Adam),
+        ("batch 1024 SGD", 1024, torch.optim.SGD),
+    ):
         runs = {}
         for title, levers in variants().items():
             torch.manual_seed(1)

@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: its thread pool is made then
-
 import numpy as np
 import torch
 
@@ -76,7 +74,8 @@ class Row:
     wall_ratio: float
 
     def __str__(self) -> str:
-        return f"{self.name:<44}{self.seconds * 1e3:>10.1f} ms {self.ratio:>7.3f}  ({self.low:.3f}-{self.high:.3f})  wall {self.wall_ratio:.3f}"
+        spread = f"({self.low:.3f}-{self.high:.3f})"
+        return f"{self.name:<44}{self.seconds * 1e3:>10.1f} ms {self.ratio:>7.3f}  {spread}  wall {self.wall_ratio:.3f}"
 
 
 def compare(times: dict[str, Timing], floor: str) -> list[Row]:
@@ -127,7 +126,10 @@ def record(name: str, tables: dict[str, list[Row]], **facts: Any) -> Path:
         "machine": machine(),
         "rounds": ROUNDS,
         **facts,
-        "tables": {title: [{k: round(v, 5) if isinstance(v, float) else v for k, v in vars(r).items()} for r in rows] for title, rows in tables.items()},
+        "tables": {
+            title: [{k: round(v, 5) if isinstance(v, float) else v for k, v in vars(r).items()} for r in rows]
+            for title, rows in tables.items()
+        },
     }
     path.write_text(json.dumps(body, indent=1) + "\n")
     return path

@@ -1,0 +1,1 @@
+"""Data: sources, splits and their audit, and feeding a model from them."""

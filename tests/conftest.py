@@ -1,0 +1,82 @@
+"""What holds for every test: one thread, no network but this machine's own, runs and downloads in a temporary folder."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"  # before torch and numpy are imported; child processes inherit it
+os.environ["MPLBACKEND"] = "agg"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+class NetworkBlocked(RuntimeError):
+    """A test tried to reach another machine."""
+
+
+def is_local(host: Any) -> bool:
+    """Whether an address is this machine's own loopback."""
+    if isinstance(host, bytes):
+        host = host.decode()
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def block_network(event: str, args: tuple[Any, ...]) -> None:
+    """Audit hook: Python reports every connection and every name look-up to it, whichever library makes it."""
+    if event in ("socket.connect", "socket.sendto"):
+        address = args[1]
+        if isinstance(address, tuple) and not is_local(address[0]):
+            raise NetworkBlocked(f"{event} {address}: tests have no network")
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname") and not is_local(args[0]):
+        raise NetworkBlocked(f"{event} {args[0]}: tests have no network")
+
+
+sys.addaudithook(block_network)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs and downloads of the tests, and of the commands they start, go to a temporary folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNG_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("RUNG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def same_settings() -> Iterator[None]:
+    """A test that changes torch's threads or default type would change every test after it."""
+    yield
+    assert torch.get_num_threads() == 1, "the test left another thread count"
+    assert torch.get_default_dtype() == torch.float32, "the test left another default type"
+    assert torch.is_grad_enabled(), "the test left gradients off"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets, or a skip with its reason."""
+    folder = os.environ.get("RUNG_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("RUNG_DATA is not set to a folder of real data sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of the source tree."""
+    return Path(__file__).resolve().parent.parent
