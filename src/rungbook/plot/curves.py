@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from rungbook.plot.style import TRAIN, VALID, Picture, draw, label, number
+from rungbook.plot.style import TRAIN, VALID, Picture, draw, number, spoken
 
 Row = Mapping[str, Any]
 LOWER_IS_BETTER = ("loss", "error", "perplexity")
@@ -47,7 +47,7 @@ def _went(name: str, epochs: list[float], values: list[float], bad: int, lower: 
         best = min(values) if lower else max(values)
         if best != last:
             words += f", {'lowest' if lower else 'highest'} {number(best)} at epoch {epochs[values.index(best)]:g}"
-    return words + (f"; {bad} values are not finite" if bad else "")
+    return words + (f"; not finite: {bad}" if bad else "")
 
 
 def curve(history: Sequence[Row], name: str = "loss") -> Picture:
@@ -60,8 +60,8 @@ def curve(history: Sequence[Row], name: str = "loss") -> Picture:
     lower = any(word in name for word in LOWER_IS_BETTER)
     series = {part: _points(history, f"{part}_{name}") for part in ("train", "valid")}
     series = {part: s for part, s in series.items() if s[1] or s[2]}
-    shown = label(name.replace("_", " "), 40)
-    alt = ". ".join(_went(f"{part} {shown}", *s, lower).capitalize() for part, s in series.items()) + "."
+    shown = spoken(name)
+    alt = ". ".join(_went(f"{part.capitalize()} {shown}", *s, lower) for part, s in series.items()) + "."
     every = [v for _, values, _ in series.values() for v in values]
     logarithmic = bool(every) and min(every) > 0 and max(every) / min(every) > 100
 
@@ -79,7 +79,7 @@ def curve(history: Sequence[Row], name: str = "loss") -> Picture:
             ax.yaxis.set_major_formatter(lambda value, _: number(value))
         ax.set_title(shown + (" (logarithmic)" if logarithmic else ""))
         ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
 
     return draw(paint, alt)
 
@@ -120,8 +120,10 @@ def lr_curve(rate: Callable[[float], float] | Sequence[float], *, base: float = 
         y = [v * base for v in rate]
         x = [i / max(1, len(y) - 1) for i in range(len(y))]
     top = max(range(len(y)), key=y.__getitem__)
-    alt = f"Learning rate from {number(y[0])} at the start to {number(y[-1])} at the end,"
-    alt += f" highest {number(y[top])} after {x[top]:.0%} of the steps."
+    alt = f"Learning rate {number(y[0])} throughout."
+    if min(y) != max(y):
+        alt = f"Learning rate from {number(y[0])} at the start to {number(y[-1])} at the end,"
+        alt += f" highest {number(y[top])} after {x[top]:.0%} of the steps."
 
     def paint(ax: Axes) -> None:
         ax.plot([100 * p for p in x], y, color=TRAIN)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, draw, label, number
+from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, draw, label, number, spoken
 
 MATRIX_CLASSES = 20
 """Up to this many classes the whole matrix is drawn, above only its largest errors."""
@@ -24,21 +25,24 @@ def _pairs(counts: np.ndarray) -> list[tuple[int, int, int]]:
     return sorted(((int(wrong[t, p]), int(t), int(p)) for t, p in zip(*wrong.nonzero(), strict=True)), key=lambda e: (-e[0], e[1], e[2]))
 
 
-def confusion(counts: np.ndarray, classes: Sequence[str], *, width: int = 14) -> Picture:
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n:,} times"
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
     """Which classes are taken for which: the matrix, or for more than 20 classes the most frequent errors.
 
     Args:
         counts: (classes, classes), true class by row, predicted by column.
         classes: names, in the order of the rows.
-        width: letters of a name that are shown.
     """
     counts = np.asarray(counts)
     pairs = _pairs(counts)
-    names = [label(c, width) for c in classes]
+    names = [label(c, 14 if len(classes) <= MATRIX_CLASSES else 20) for c in classes]
     total, right = int(counts.sum()), int(counts.trace())
     alt = f"{right:,} of {total:,} samples on the diagonal (right)."
     if pairs:
-        alt += " Most frequent errors: " + ", ".join(f"{names[t]} taken for {names[p]} {n} times" for n, t, p in pairs[:3]) + "."
+        alt += " Most frequent errors: " + ", ".join(f"“{names[t]}” taken for “{names[p]}” ({_times(n)})" for n, t, p in pairs[:3]) + "."
     if len(names) > MATRIX_CLASSES:
         return _confused_pairs(pairs[:15], counts.sum(1), names, alt)
 
@@ -66,14 +70,15 @@ def _confused_pairs(pairs: list[tuple[int, int, int]], of: np.ndarray, names: li
     def paint(ax: Axes) -> None:
         for i, (n, t, _) in enumerate(pairs):
             ax.barh(i, n, color=VALID, alpha=0.65, height=0.7)
-            ax.text(n, i, f"  {n} of {of[t]:,}", va="center", fontsize=8)
+            ax.annotate(f"{n:,} of {of[t]:,}", (n, i), (4, 0), textcoords="offset points", va="center", fontsize=8)
         ax.set_yticks(range(len(pairs)), [f"{names[t]} → {names[p]}" for _, t, p in pairs])
         ax.set(ylim=(max(len(pairs), 1) - 0.4, -0.6), xlim=(0, 1.35 * pairs[0][0] if pairs else 1))
         ax.set_title("true class → taken for")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         ax.tick_params(length=0)
         ax.grid(False)
 
-    return draw(paint, alt, size=(4.6, 0.9 + 0.24 * max(len(pairs), 2)))
+    return draw(paint, alt, size=(5.2, 0.9 + 0.24 * max(len(pairs), 2)))
 
 
 def scores(values: Mapping[str, float], *, name: str, interval: tuple[float, float] | None = None, limit: float | None = None) -> Picture:
@@ -86,7 +91,7 @@ def scores(values: Mapping[str, float], *, name: str, interval: tuple[float, flo
         limit: the best anything could reach, if known.
     """
     rows = [(label(who.replace("_", " "), 26), v) for who, v in values.items() if math.isfinite(v)]
-    alt = f"{label(name, 40)}: " + ", ".join(f"{who} {number(v)}" for who, v in rows)
+    alt = f"{spoken(name)}: " + ", ".join(f"{who} {number(v)}" for who, v in rows)
     alt += f"; 95% interval of the first {number(interval[0])} to {number(interval[1])}" if interval else ""
     alt += f"; best possible {number(limit)}" if limit is not None else ""
 
@@ -108,7 +113,7 @@ def scores(values: Mapping[str, float], *, name: str, interval: tuple[float, flo
             ax.annotate("best possible", (limit, -0.55), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=8)
         ax.set_yticks(range(len(rows)), [who for who, _ in rows])
         ax.set_ylim(len(rows) - 0.5, -0.8 if limit is not None else -0.5)
-        ax.set_title(label(name.replace("_", " "), 40))
+        ax.set_title(spoken(name))
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
         ax.margins(x=0.08)
@@ -159,7 +164,8 @@ def calibration(probability: np.ndarray, truth: np.ndarray) -> Picture:
     alt = f"Expected calibration error {number(r.error)}."
     if len(r.n):
         i = int(r.n.argmax())
-        alt += f" Most answers ({r.n[i]:,} of {r.n.sum():,}) are given {r.said[i]:.0%} on average and are right {r.was[i]:.0%} of the time."
+        alt += f" Of the largest group, {r.n[i]:,} of {r.n.sum():,} answers that are {r.said[i]:.0%} sure on average,"
+        alt += f" {r.was[i]:.0%} are right."
         gap = float((r.said - r.was) @ r.n / r.n.sum())
         alt += f" Overall the model is {abs(gap):.1%} too {'sure' if gap > 0 else 'unsure'}."
 

@@ -33,6 +33,8 @@ _NAMED = {TRAIN: "train", VALID: "valid", THIRD: "third", FOURTH: "fourth"}
 INK = "#010203"
 """Stands for the page's text colour while drawing; `currentColor` in the finished picture."""
 DARK_PAGE = "#15181c"
+ZOOM = 1.3
+"""Pixels a point where the page leaves room: 9 points of text look like the page's small print."""
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -78,12 +80,13 @@ class Picture:
     alt: str
     kind: str = "svg"
 
-    def html(self) -> str:
-        """The picture as an HTML element: inline SVG, or an image with its data in the address."""
+    def html(self, css: str = "") -> str:
+        """The picture as an HTML element: inline SVG, or an image of class `css` with its data in the address."""
         if isinstance(self.data, str):
             return self.data
         coded = base64.b64encode(self.data).decode()
-        return f'<img src="data:image/{self.kind};base64,{coded}" alt="{html.escape(self.alt)}">'
+        style = f' class="{html.escape(css)}"' if css else ""
+        return f'<img{style} src="data:image/{self.kind};base64,{coded}" alt="{html.escape(self.alt)}">'
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -96,13 +99,22 @@ class Picture:
 
 
 def label(text: object, width: int = 24) -> str:
-    """A name from outside as it can be shown: one line, no control or direction marks, at most `width` characters."""
+    """A name from outside as it can be shown: one line, no control or direction marks, at most `width` characters.
+
+    A longer one loses its middle: names of one kind differ most often at the end.
+    """
     words = str(text).encode("utf-8", "replace").decode()  # lone surrogates of undecodable file names
     words = "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cn", "Co", "Cs") else c for c in re.sub(r"\s+", " ", words)
     )
     words = words.strip() or "(empty)"
-    return words if len(words) <= width else words[: width - 1] + "…"
+    tail = (width - 1) // 3
+    return words if len(words) <= width else f"{words[: width - 1 - tail]}…{words[len(words) - tail :]}"
+
+
+def spoken(metric: str) -> str:
+    """A metric's name as words: "balanced accuracy", "R²"."""
+    return "R²" if metric == "r2" else label(metric.replace("_", " "), 60)
 
 
 def number(value: float) -> str:
@@ -161,7 +173,7 @@ def inline_svg(svg: bytes, alt: str) -> str:
             kept.add(name)
     root.attrib.clear()
     root.attrib.update({"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": alt, "stroke-linejoin": "round"})
-    root.attrib.update({"width": width, "height": height})
+    root.attrib.update({"width": f"{float(width) * ZOOM:.0f}", "height": f"{float(height) * ZOOM:.0f}"})
     ElementTree.register_namespace("", _SVG)
     return re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode"))
 

@@ -1,0 +1,151 @@
+"""Pictures are the same bytes each time, carry no style of their own, and keep strangers' names harmless."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import pytest
+from matplotlib.axes import Axes
+
+from rungbook.plot import style
+from rungbook.plot.style import Picture, draw, label, number, spoken
+
+HOSTILE = [
+    "<script>x()</script>",
+    '"><img src=x onerror=x()>',
+    "$a_1^2$ \\frac{",
+    "_hidden",
+    "&lt;b&gt;",
+    'style="a: b"',
+    "日本語",
+    "a\x00b\x1b[31m\u202ec",
+    "\ud800",
+]
+
+
+class Elements(HTMLParser):
+    """Tags and attributes in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def example(names: list[str]) -> Picture:
+    def paint(ax: Axes) -> None:
+        ax.plot([1, 2, 3], [1, 4, 2], color=style.TRAIN)
+        ax.set_xticks([1, 2, 3][: len(names)], names[:3])
+        ax.set_title(" ".join(names))
+
+    return draw(paint, "a line " + " ".join(names))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return sum(
+        w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for w, c in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
+    )
+
+
+@pytest.mark.parametrize("colour", [style.TRAIN, style.VALID, style.THIRD, style.FOURTH])
+@pytest.mark.parametrize("page", ["#ffffff", style.DARK_PAGE])
+def test_series_stand_out_on_light_and_dark(colour: str, page: str) -> None:
+    light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def test_same_data_same_bytes_whatever_the_users_settings() -> None:
+    first = example(["a", "b"]).data
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "svg.fonttype": "path"}):
+        assert example(["a", "b"]).data == first
+    assert example(["a", "c"]).data != first
+
+
+def test_style_is_in_attributes_and_text_is_text() -> None:
+    picture = example(["first", "second"])
+    assert isinstance(picture.data, str)
+    elements = Elements(picture.data)
+    assert {tag for tag, _ in elements.tags} <= {"svg", "g", "path", "text", "tspan", "defs", "clippath", "use", "rect"}
+    assert not any("style" in attributes or any(a.startswith("on") for a in attributes) for _, attributes in elements.tags)
+    assert "first" in elements.text
+    assert elements.tags[0][1]["aria-label"] == "a line first second"
+    assert "currentColor" in picture.data
+    assert f"var(--train, {style.TRAIN})" in picture.data
+    assert style.INK not in picture.data
+    assert not re.search(r"\b(19|20)\d\d-\d\d-\d\d", picture.data)
+
+
+def test_every_reference_has_its_target() -> None:
+    picture = example(["a", "b"])
+    assert isinstance(picture.data, str)
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', picture.data))
+    ids = re.findall(r' id="([^"]+)"', picture.data)
+    assert used
+    assert {a or b for a, b in used} == set(ids)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_strangers_names_stay_text(name: str) -> None:
+    shown = label(name)
+    picture = example([shown])
+    assert isinstance(picture.data, str)
+    elements = Elements(picture.data)
+    assert not {tag for tag, _ in elements.tags} & {"script", "img", "b"}
+    assert shown in elements.text
+    assert shown in str(elements.tags[0][1]["aria-label"])
+    picture.data.encode()
+
+
+def test_labels_are_short_one_line_and_keep_their_end() -> None:
+    assert label("a\n\tb   c") == "a b c"
+    assert label("species number 17", 14) == "species n…r 17"
+    assert len(label("x" * 1000)) == 24
+    assert label("") == "(empty)"
+    assert not re.search("[\x00-\x1f\u202a-\u202e\u2066-\u2069]", label("a\x00\u202eb\u2066"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.97222, "0.9722"),
+        (12.345, "12.35"),
+        (41230.4, "41,230"),
+        (1.2e-5, "1.2e-05"),
+        (0.0, "0"),
+        (-2.5, "-2.5"),
+        (100.0, "100"),
+        (3e12, "3e+12"),
+        (float("nan"), "not a number"),
+        (float("-inf"), "minus infinite"),
+    ],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_metric_names_in_words() -> None:
+    assert spoken("balanced_accuracy") == "balanced accuracy"
+    assert spoken("r2") == "R²"
+
+
+def test_a_bitmap_is_an_image_with_its_words(tmp_path: Path) -> None:
+    picture = Picture(b"123", 'a "quoted" <name>', "png")
+    (tag, attributes), *rest = Elements(picture.html("pixels")).tags
+    assert (tag, rest) == ("img", [])
+    assert attributes["alt"] == 'a "quoted" <name>'
+    assert attributes["class"] == "pixels"
+    assert attributes["src"] == "data:image/png;base64,MTIz"
+    assert picture.save(tmp_path / "x.png").read_bytes() == b"123"
