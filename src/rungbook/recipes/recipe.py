@@ -48,7 +48,7 @@ class Recipe:
         seed: of split, weights, order and dropout.
         valid, test: shares of the samples where the source brings no such split.
         device: cpu, cuda, ...; the fastest there is if none.
-        threads: CPU threads; all cores if none.
+        threads: CPU threads; if none, one for small models and all cores for large ones.
         workers: processes that read data ahead.
         precision: fp32 or bf16.
         compile: run the model through torch.compile.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from torch import Tensor
@@ -78,6 +79,7 @@ class ReportFacts:
         lr: base learning rate, by which `rates` are multiplied.
         folds: metric -> scores of the folds.
         errors: worst first.
+        errors_split: what the samples they are from are called; valid, because who learns from errors on test chooses on test.
         samples: training samples as the network sees them.
         findings: of the data's audit.
         facts: about the data.
@@ -107,6 +109,7 @@ class ReportFacts:
     lr: float = 1.0
     folds: Mapping[str, Sequence[float]] = field(default_factory=dict)
     errors: Sequence[Example] = ()
+    errors_split: str = "valid"
     samples: Sequence[Example] = ()
     findings: Sequence[Finding] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -367,11 +370,15 @@ def _examples(group: Sequence[Example]) -> dict[str, Any] | None:
     out: dict[str, Any] = {"images": [], "texts": [], "rows": [], "head": []}
     columns = list(dict.fromkeys(str(k) for e in group if e.image is None and not e.text for k in e.row))[:COLUMNS]
     answers = any(e.prediction for e in group)
+    floats = [e.image for e in group if e.image is not None and e.image.dtype != torch.uint8]
+    stretch = images.value_range(floats)  # one for all, so that dark images stay darker than light ones
     how = "sure" if any(e.probability is not None for e in group) else "loss"
     out["head"] = ["sample", "true", *(["said", how] if answers else []), *map(clean, columns)]
     for e in group:
         if e.image is not None:
-            picture: Picture = images.thumbnail(e.image, f"{_caption(e)} {clean(e.name, 80) if e.name else ''}".strip() or "sample")
+            picture: Picture = images.thumbnail(
+                images.to_uint8(e.image, stretch), f"{_caption(e)} {clean(e.name, 80) if e.name else ''}".strip() or "sample"
+            )
             small = max(e.image.shape[-2:]) <= images.PIXEL_ART
             out["images"].append(
                 {"picture": picture, "pixels": small, "caption": _caption(e), "where": clean(e.name, 120) if e.name else ""}
@@ -405,6 +412,7 @@ def _rest(facts: ReportFacts) -> dict[str, Any]:
 
     return {
         "errors": _examples(facts.errors),
+        "errors_split": clean(facts.errors_split),
         "samples": _examples(facts.samples),
         "findings": findings,
         "data_facts": rows(facts.facts),

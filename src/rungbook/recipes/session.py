@@ -5,6 +5,7 @@ Both `train` and `resume` go through `_carry_out`, so that a continued run is th
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,10 +56,12 @@ def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
         RungError: with a message for the user.
     """
     started = time.monotonic()
-    threads = set_threads(recipe.threads)
+    torch.set_num_threads(1)  # until the model is known
     device = pick_device(recipe.device)
     data = prepare_data(recipe)
     model, options = make_model(recipe, data)
+    threads = pick_threads(recipe, model, data)
+    torch.set_num_threads(threads)
     run = create_run(
         label,
         {
@@ -96,7 +99,7 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         for package, old in record["versions"].items():
             if (new := versions().get(package)) != old:
                 console.print(f"[yellow]{package} was {old} and is {new}: the result may differ in the last bits[/]")
-        set_threads(threads)
+        torch.set_num_threads(1)
         device = pick_device(recipe.device)
         data = prepare_data(recipe)
         if data.fingerprint != record["data"]["fingerprint"]:
@@ -106,6 +109,7 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
                 f"Put the data back, or start anew: rung train {recipe.data or recipe.name}",
             )
         model, options = make_model(recipe, data)
+        torch.set_num_threads(threads)
         clear_leftovers(run.checkpoints)
         loaded = newest(run.checkpoints) if run.checkpoints.is_dir() else None
         for refused in loaded.refused if loaded else []:
@@ -138,13 +142,31 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     return ", ".join(changed[:4]) if changed else "the same counts, other contents"
 
 
-def set_threads(threads: int | None) -> int:
-    """Use so many CPU threads (default: every core this process may use); gives the number, which belongs to the result."""
-    import os
+SMALL_BATCH = 1e9
+"""Forward FLOPs of a batch below which a second thread costs more than it brings, many times more on a busy machine."""
 
-    count = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
-    torch.set_num_threads(count)
-    return count
+
+def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
+    """How many CPU threads to train with: as asked; else one for small models and every core for large ones.
+
+    The number belongs to the result (sums are taken in another order), so it follows from the model, not from how busy the machine is.
+    """
+    if recipe.threads is not None:
+        return recipe.threads
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x, _ = data.one_batch(2)
+    model.eval()  # batch norm must not count this batch
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(*x) if isinstance(x, tuple) else model(x)
+    model.train()
+    small = counter.get_total_flops() / 2 * data.train.batch_size < SMALL_BATCH
+    return 1 if small else cores()
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_device(name: str | None) -> torch.device:

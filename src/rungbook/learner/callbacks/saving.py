@@ -46,6 +46,10 @@ class Checkpoints(Callback):
         if time.monotonic() - self._last >= self.seconds and learner.epoch < learner.plan.epochs:
             self.save(learner)
 
+    def after_fit(self, learner: Learner) -> None:
+        """Whoever is killed while judging the model need not train it again."""
+        self.save(learner)
+
     def on_interrupt(self, learner: Learner) -> None:
         """Lose nothing."""
         self.save(learner)
