@@ -140,6 +140,20 @@ def folder_data(
     )
 
 
+def scan_folder(path: str | Path) -> tuple[list[Path], list[str]]:
+    """The readable images of a folder and the class of each, to judge a model by; of a folder with parts, those of its test part.
+
+    Raises:
+        UsageError, DataError: as `folder_data`.
+    """
+    layout = find_layout(Path(path))
+    wanted = "test" if "test" in layout.parts else None
+    chosen = [i for i, part in enumerate(layout.parts) if wanted in (None, part)]
+    seen = scan([layout.files[i] for i in chosen], (SMALLEST, SMALLEST), keep=False)
+    good = [chosen[i] for i in seen.good]
+    return [layout.files[i] for i in good], [layout.classes[layout.labels[i]] for i in good]
+
+
 def _choose_size(headers: list[tuple[int, int, bool]]) -> tuple[int, int]:
     """A square of the median short side, within limits."""
     side = int(np.median([min(h, w) for h, w, _ in headers])) if headers else LARGEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,13 @@ def read_idx(path: Path) -> np.ndarray:
                 raise DataError(
                     "E106", f"{path} does not begin as an idx file of bytes (00 00 08 n), but with {head.hex(' ') or 'nothing'}."
                 )
-            shape = tuple(np.frombuffer(stream.read(4 * head[3]), ">u4").astype(int).tolist())
-            needed = int(np.prod(shape, dtype=object)) if len(shape) == head[3] else -1
-            body = stream.read(min(needed, _MAX_BYTES) + 1) if needed >= 0 else b""
+            dims = stream.read(4 * head[3])
+            if len(dims) < 4 * head[3]:
+                raise DataError("E106", f"{path} ends within its header.", "Download it again")
+            shape = tuple(np.frombuffer(dims, ">u4").astype(int).tolist())
+            needed = math.prod(shape)
+            body = stream.read(min(needed, _MAX_BYTES) + 1)
     except (OSError, EOFError, zlib.error) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError("E106", f"{path} cannot be read: {error}.", "Download it again") from error
     if len(body) != needed:
         raise DataError(

@@ -98,7 +98,7 @@ def _read_parts(layout: Layout, folders: list[Path], split_folders: list[Path]) 
             near = nearest(c, known)
             raise DataError(
                 "E102",
-                f'{part}/ has the class "{c}", of which train/ has no image.',
+                f'{layout.root / part} has the class "{c}", of which train/ has no image.',
                 f"Is it train/{near[0]}? Use one name" if near else f"Remove {layout.root / part / c}, or add images to train/{c}",
             )
     for part, classes in by_part.items():

@@ -52,7 +52,10 @@ def named_data(name: str, **options: Any) -> Data:
     known = _options(load) | _options(_function(_MAKERS[kind])) - {"name", "target", "test_share", "parts"}
     if unknown := sorted(set(given) - known):
         raise UsageError("E201", f'{name} ({kind}) has no option "{unknown[0]}".', did_you_mean(unknown[0], known))
-    return load(**given)
+    data = load(**given)
+    entry = BUNDLED.get(name) or DOWNLOADS[name]
+    data.facts |= {"licence": entry.licence, "citation": entry.citation}
+    return data
 
 
 def _function(address: str) -> Callable[..., Any]:

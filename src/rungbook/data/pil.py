@@ -109,7 +109,7 @@ def decode_bytes(raw: bytes, suffix: str = "", *, max_pixels: int = MAX_PIXELS) 
     try:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
-                raise BadImage(f"is {image.width:,} x {image.height:,} pixels, more than {max_pixels / 1e6:g} million")
+                raise BadImage(_too_large(image.width * image.height, max_pixels))
             kind = "JPEG" if image.format == "MPO" else str(image.format)
             notes = [f"named {suffix}, holds {kind}"] if suffix in SUFFIXES and SUFFIXES[suffix] != kind else []
             if getattr(image, "is_animated", False) and image.format != "MPO":
@@ -121,8 +121,9 @@ def decode_bytes(raw: bytes, suffix: str = "", *, max_pixels: int = MAX_PIXELS) 
         raise
     except UnidentifiedImageError:
         raise BadImage(_what_it_is(raw)) from None
-    except Image.DecompressionBombError:
-        raise BadImage(f"is larger than {max_pixels / 1e6:g} million pixels") from None
+    except Image.DecompressionBombError as error:  # Pillow's own limit, met while it reads the header
+        count = re.search(r"\((\d+) pixels", str(error))
+        raise BadImage(_too_large(int(count[1]) if count else 0, max_pixels)) from None
     except MemoryError:
         raise BadImage("needs more memory than there is") from None
     except Exception as error:  # Pillow's plugins raise a dozen kinds on damaged data: OSError, SyntaxError, struct.error, IndexError, ...
@@ -191,6 +192,10 @@ def _pixels(image: Image.Image, notes: list[str]) -> np.ndarray:
     if np.array_equal(grey, rgb[..., 1]) and np.array_equal(grey, rgb[..., 2]):
         return np.ascontiguousarray(grey)
     return rgb
+
+
+def _too_large(pixels: int, limit: int) -> str:
+    return f"has {pixels / 1e6:,.0f} million pixels, more than {limit / 1e6:g} million are not decoded"
 
 
 def _what_it_is(raw: bytes) -> str:
