@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rungbook.plot.images import image_grid, thumbnail, to_uint8
+from rungbook.plot.images import image_grid, thumbnail, to_uint8, value_range
 from rungbook.plot.style import Picture
 
 
@@ -40,7 +40,10 @@ def test_normalised_images_are_stretched_together() -> None:
     x = torch.tensor([[-1.0, 0.0], [1.0, 3.0]])
     assert to_uint8(x).tolist() == [[0, 64], [128, 255]]
     assert to_uint8(torch.full((2, 2), 7.0)).tolist() == [[0, 0], [0, 0]]
-    assert to_uint8(torch.tensor([float("nan"), 0.0, 1.0])).tolist() == [0, 0, 255]
+    assert to_uint8(torch.tensor([float("nan"), 0.0, 1.0, float("inf")])).tolist() == [0, 0, 255, 255]
+    assert to_uint8(torch.tensor([0.0, 1.0]), (-1.0, 1.0)).tolist() == [128, 255]
+    assert value_range([x, torch.tensor([-5.0, float("inf")])]) == (-5.0, 3.0)
+    assert value_range([torch.tensor([float("nan")])]) is None
 
 
 def test_a_sheet_shows_each_image_in_its_place() -> None:

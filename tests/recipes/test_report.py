@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import itertools
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rungbook.data.data import Finding
 from rungbook.errors import EnvironmentProblem
@@ -168,6 +170,7 @@ def test_a_model_no_better_than_its_baseline_is_told_so() -> None:
 
 def test_regression_shows_errors_rows_and_looks() -> None:
     words = visible(numbers_facts())
+    assert "The valid samples with the largest loss" in words
     assert re.search(r"R² is 0\.\d+ on 90 test samples \(95% interval 0\.\d+ to 0\.\d+\)", words)
     assert "looked at 4 times" in words
     assert "error of MPG" in words
@@ -225,6 +228,16 @@ def test_size_time_and_repeatability(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_images_of_a_group_are_stretched_together() -> None:
+    dark, light = torch.zeros(1, 4, 4), torch.ones(1, 4, 4)
+    dark[0, 0, 0], light[0, 0, 0] = 0.1, 0.9
+    text = render(ReportFacts(name="x", samples=[Example("a", image=dark), Example("b", image=light)]))
+    pictures = [base64.b64decode(str(a["src"]).split(",")[1]) for a in Page(text).all("img")]
+    lightest = [Image.open(io.BytesIO(p)).getextrema()[1] for p in pictures]
+    assert lightest[0] == pytest.approx(26, abs=1)  # on its own it would be 255
+    assert lightest[1] == 255
+
+
 def test_many_classes_columns_and_epochs_stay_readable() -> None:
     rng = np.random.default_rng(0)
     facts = ReportFacts(name="many", classes=[f"kind {i}" for i in range(200)], test={"accuracy": 0.5})
@@ -235,6 +248,15 @@ def test_many_classes_columns_and_epochs_stay_readable() -> None:
     assert len(text) < 200_000
     assert "the 50 of 200 classes found least" in text
     assert "Every 10th epoch" in text
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 5), (6, 5000)])
+def test_answers_that_are_not_one_of_a_few_classes_are_scored_but_not_drawn(shape: tuple[int, ...]) -> None:
+    facts = ReportFacts(name="text", test={"perplexity": 4.2}, prediction=np.full(shape, 0.1))
+    facts.truth = np.zeros((6, *shape[2:]), int)
+    words = visible(facts)
+    assert "perplexity is 4.2 on 6 test samples." in words.replace("Perplexity", "perplexity")
+    assert "Where it is right" not in words
 
 
 def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -16,13 +16,20 @@ PIXEL_ART = 64
 """Images up to this side are stored as they are (PNG), larger ones shrunk and as JPEG, a tenth of the size."""
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Float images as 0..255, stretched from their common lowest to highest value; uint8 as they are."""
+def value_range(images: Sequence[Tensor]) -> tuple[float, float] | None:
+    """Lowest and highest finite value of all images together; None if there is none."""
+    ends = [(t.min().item(), t.max().item()) for t in (image[image.isfinite()] for image in images) if t.numel()]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+
+
+def to_uint8(images: Tensor, stretch: tuple[float, float] | None = None) -> Tensor:
+    """Float images as 0..255, stretched from `stretch` (default their own lowest and highest value); uint8 as they are."""
     if images.dtype == torch.uint8:
         return images
-    images = images.detach().float().nan_to_num()
-    low, high = (images.min(), images.max()) if images.numel() else (0.0, 1.0)
-    return ((images - low) / max(float(high - low), 1e-12) * 255).round().to(torch.uint8)
+    images = images.detach().float()
+    low, high = stretch or value_range([images]) or (0.0, 1.0)
+    images = images.nan_to_num(low, high, low).clamp(low, high)
+    return ((images - low) / max(high - low, 1e-12) * 255).round().to(torch.uint8)
 
 
 def _pil(image: Tensor) -> Image.Image:

@@ -118,7 +118,7 @@ def scores(values: Mapping[str, float], *, name: str, interval: tuple[float, flo
         ax.tick_params(axis="y", length=0)
         ax.margins(x=0.08)
 
-    return draw(paint, alt + ".", size=(4.6, 0.7 + 0.27 * max(len(rows), 2)))
+    return draw(paint, f"{alt[:1].upper()}{alt[1:]}.", size=(4.6, 0.7 + 0.27 * max(len(rows), 2)))
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def calibration(probability: np.ndarray, truth: np.ndarray) -> Picture:
         alt += f" Of the largest group, {r.n[i]:,} of {r.n.sum():,} answers that are {r.said[i]:.0%} sure on average,"
         alt += f" {r.was[i]:.0%} are right."
         gap = float((r.said - r.was) @ r.n / r.n.sum())
-        alt += f" Overall the model is {abs(gap):.1%} too {'sure' if gap > 0 else 'unsure'}."
+        alt += f" Overall the model is {abs(gap):.1%} too {'sure' if gap > 0 else 'unsure'}." if abs(gap) >= 0.01 else ""
 
     def paint(ax: Axes) -> None:
         ax.plot([0, 100], [0, 100], color=INK, alpha=0.4, linewidth=1, linestyle=(0, (2, 2)))

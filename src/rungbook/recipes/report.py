@@ -30,6 +30,8 @@ from rungbook.recipes.interval import interval
 
 HEADLINES = ("accuracy", "root_mean_squared_log_error", "r2", "root_mean_squared_error", "mean_absolute_error", "perplexity", "log_loss")
 """Which metric comes first if none is named: the first of these that was measured."""
+MATRIX = 2000
+"""Up to this many classes are counted against each other: 2000 x 2000 counts take 32 MB."""
 CURVES, CLASS_ROWS, COLUMNS, HISTORY_ROWS = 6, 50, 10, 200
 """At most so many curves, classes in the table, columns of an example row, epochs in the table; more is said, not shown."""
 
@@ -211,12 +213,24 @@ def _headline_metric(facts: ReportFacts) -> str:
     return next((m for m in (facts.metric, *HEADLINES, *measured) if m in measured), "")
 
 
+def _pair(facts: ReportFacts) -> tuple[np.ndarray, np.ndarray] | None:
+    """Truth and prediction where there is one answer a sample, as for tables and images; None for texts that go on and the like."""
+    if facts.truth is None or facts.prediction is None or not len(facts.truth):
+        return None
+    truth, prediction = np.asarray(facts.truth), np.asarray(facts.prediction)
+    if facts.task != "classification":
+        return (truth.ravel(), prediction.ravel()) if truth.size == prediction.size == len(truth) else None
+    fits = truth.ndim == 1 and prediction.ndim == 2 and len(truth) == len(prediction) and prediction.shape[1] <= MATRIX
+    return (truth.astype(int), prediction) if fits else None
+
+
 def _result(facts: ReportFacts) -> dict[str, Any]:
     """Title, headline, verdict, table of scores."""
     test, valid = _numbers(facts.test), _numbers(facts.valid)
     metric = _headline_metric(facts)
     n = 0 if facts.truth is None else len(facts.truth)
-    ends = interval(metric, facts.truth, facts.prediction) if metric and n and facts.prediction is not None else None
+    pair = _pair(facts)
+    ends = interval(metric, *pair) if metric and pair else None
     ends = ends if ends and ends[0] <= test[metric] <= ends[1] else None  # not a number, or not of these predictions
     limit = (facts.limit or {}).get(metric)
     subtitle = " · ".join(clean(v, 120) for v in (facts.recipe, facts.data, facts.model, f"predicts {facts.target}") if v)
@@ -315,9 +329,10 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
 def _judged(facts: ReportFacts) -> dict[str, Any]:
     """Confusion and calibration, or residuals."""
     out: dict[str, Any] = {"judged": [], "judged_heading": "Where it is right and wrong", "classes_table": None}
-    if facts.truth is None or facts.prediction is None or not len(facts.truth):
+    pair = _pair(facts)
+    if pair is None:
         return out
-    truth, prediction = np.asarray(facts.truth), np.asarray(facts.prediction)
+    truth, prediction = pair
     if facts.task != "classification":
         out["judged"] = [
             judge.predicted_versus_true(truth, prediction, name=facts.target),
@@ -327,8 +342,8 @@ def _judged(facts: ReportFacts) -> dict[str, Any]:
     K = prediction.shape[1]
     names = [*map(str, facts.classes), *(f"class {i}" for i in range(len(facts.classes), K))]
     counts = np.zeros((K, K), int)
-    np.add.at(counts, (truth.astype(int), prediction.argmax(1)), 1)
-    out["judged"] = [judge.confusion(counts, names), judge.calibration(prediction, truth.astype(int))]
+    np.add.at(counts, (truth, prediction.argmax(1)), 1)
+    out["judged"] = [judge.confusion(counts, names), judge.calibration(prediction, truth)]
     out["classes_table"] = _class_table(counts, names)
     return out
 
