@@ -16,9 +16,9 @@ class Digits(Recipe):
 
     data: str = "digits"
     model: str = "conv_net"
-    widths: Widths = (32, 64, 128)
+    widths: Widths = (16, 32, 64)
     dropout: Share = 0.2
-    epochs: int | None = 20
+    epochs: int | None = 15
     lr: float = 5e-3
     promise = {"digits": {"accuracy": 0.96}}
 
