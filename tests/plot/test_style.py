@@ -21,7 +21,7 @@ HOSTILE = [
     "&lt;b&gt;",
     'style="a: b"',
     "日本語",
-    "a\x00b\x1b[31m\u202ec",
+    "a\x00b\x1b[31m\u202ec\ufffe",
     "\ud800",
 ]
 
@@ -95,6 +95,9 @@ def test_every_reference_has_its_target() -> None:
     assert used
     assert {a or b for a, b in used} == set(ids)
     assert len(ids) == len(set(ids))
+    other = example(["a", "c"])
+    assert isinstance(other.data, str)
+    assert not set(ids) & set(re.findall(r' id="([^"]+)"', other.data))  # both may stand in one page
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -114,6 +117,7 @@ def test_labels_are_short_one_line_and_keep_their_end() -> None:
     assert label("species number 17", 14) == "species n…r 17"
     assert len(label("x" * 1000)) == 24
     assert label("") == "(empty)"
+    assert label("می\u200cروم \U0001f469\u200d\U0001f52c") == "می\u200cروم \U0001f469\u200d\U0001f52c"
     assert not re.search("[\x00-\x1f\u202a-\u202e\u2066-\u2069]", label("a\x00\u202eb\u2066"))
 
 

@@ -282,9 +282,6 @@ def test_settings_in_words(value: object, words: str) -> None:
     assert plain(value) == words
 
 
-# ---------------------------------------------------------------------------------------------------- strangers' names
-
-
 def hostile_facts(names: list[str]) -> ReportFacts:
     """Every name, wherever a name can come from outside."""
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ so a page may forbid inline styles.
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 import math
@@ -98,15 +99,18 @@ class Picture:
         return path
 
 
+def _unseen(character: str) -> bool:
+    """Control and direction marks, halves of pairs, what XML forbids; the joiners of Persian and of emoji are letters' business."""
+    return (unicodedata.category(character) in ("Cc", "Cf", "Cs") and character not in "\u200c\u200d") or character in "\ufffe\uffff"
+
+
 def label(text: object, width: int = 24) -> str:
     """A name from outside as it can be shown: one line, no control or direction marks, at most `width` characters.
 
     A longer one loses its middle: names of one kind differ most often at the end.
     """
     words = str(text).encode("utf-8", "replace").decode()  # lone surrogates of undecodable file names
-    words = "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cn", "Co", "Cs") else c for c in re.sub(r"\s+", " ", words)
-    )
+    words = "".join("\N{REPLACEMENT CHARACTER}" if _unseen(c) else c for c in re.sub(r"\s+", " ", words))
     words = words.strip() or "(empty)"
     tail = (width - 1) // 3
     return words if len(words) <= width else f"{words[: width - 1 - tail]}…{words[len(words) - tail :]}"
@@ -157,7 +161,7 @@ def inline_svg(svg: bytes, alt: str) -> str:
     root = ElementTree.fromstring(svg)
     width, height = root.get("viewBox", "").split()[2:]
     used = set(re.findall(rb"#([\w.-]+)", svg))
-    kept: set[str] = set()
+    own = hashlib.sha256(svg).hexdigest()[:8]  # a page holds many pictures: names inside one must not meet another's
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):
@@ -165,12 +169,12 @@ def inline_svg(svg: bytes, alt: str) -> str:
     for element in root.iter():
         _move_style(element)
         if _HREF in element.attrib:
-            element.set("href", element.attrib.pop(_HREF))
-        name = element.get("id")
-        if name is not None and (name.encode() not in used or name in kept):
-            del element.attrib["id"]
-        elif name is not None:
-            kept.add(name)
+            element.set("href", element.attrib.pop(_HREF).replace("#", f"#{own}-"))
+        if "clip-path" in element.attrib:
+            element.set("clip-path", element.attrib["clip-path"].replace("#", f"#{own}-"))
+        name = element.attrib.pop("id", None)
+        if name is not None and name.encode() in used:
+            element.set("id", f"{own}-{name}")
     root.attrib.clear()
     root.attrib.update({"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": alt, "stroke-linejoin": "round"})
     root.attrib.update({"width": f"{float(width) * ZOOM:.0f}", "height": f"{float(height) * ZOOM:.0f}"})

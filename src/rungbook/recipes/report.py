@@ -155,9 +155,6 @@ def render(facts: ReportFacts) -> str:
     return environment.get_template("report.html.jinja").render(policy=policy, style=Markup(style), contents=contents, **content)
 
 
-# ------------------------------------------------------------------------------------------------------- words and numbers
-
-
 def clean(value: object, width: int = 300) -> str:
     """A stranger's text on one line without control or direction marks; the template escapes it."""
     return label(value, width)
@@ -203,9 +200,6 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 def _higher_is_better(metric: str) -> bool:
     known = METRICS.get(metric)
     return bool(getattr(known, "higher_is_better", not any(word in metric for word in lines.LOWER_IS_BETTER)))
-
-
-# ---------------------------------------------------------------------------------------------------------------- sections
 
 
 def _headline_metric(facts: ReportFacts) -> str:
