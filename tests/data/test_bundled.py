@@ -76,3 +76,5 @@ def test_characters() -> None:
     assert data.fingerprint != character_data("spell", text, context=6).fingerprint
     with pytest.raises(DataError, match="E113"):
         character_data("short", "abc" * 10, context=16)
+    with pytest.raises(UsageError, match="E202"):
+        character_data("spell", text, valid=0.6, test=0.4)

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from rungbook.data.encoders import describe_encoder, restore_encoder
-from rungbook.data.images import ImageEncoder, image_data, moments, pixel_sums
+from rungbook.data.image_audit import moments, pixel_sums
+from rungbook.data.images import ImageEncoder, image_data
 from rungbook.errors import DataError, UsageError
 
 CLASSES = ("a", "b", "c")
@@ -198,8 +199,9 @@ def test_fingerprint() -> None:
         image_data("set", x, (y + 1) % 3, CLASSES).fingerprint,
         image_data("set", x, y, CLASSES, seed=1).fingerprint,
         image_data("set", x, y, CLASSES, valid=0.2).fingerprint,
+        image_data("set", x, y, CLASSES, image_size=8).fingerprint,
     ]
-    assert len({same[0], *others}) == 5
+    assert len({same[0], *others}) == 6
 
 
 @pytest.mark.parametrize(
@@ -220,3 +222,9 @@ def test_refuses(change, code: str) -> None:
         image_data("set", *change(*arrays()), CLASSES)
     assert caught.value.code == code
     assert caught.value.message
+
+
+def test_test_images_of_another_size() -> None:
+    x, y = arrays()
+    with pytest.raises(DataError, match=r"E101 set: test images are \(1, 7, 5\), training images \(1, 6, 5\)"):
+        image_data("set", x, y, CLASSES, test=(np.zeros((2, 7, 5), np.uint8), [0, 1]))

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rungbook.data.data import Data, fingerprint, make_feeds
 from rungbook.data.feed import Source, TensorSource
 from rungbook.data.local import files_of
 from rungbook.data.registry import Download
 from rungbook.data.target import ClassTarget
-from rungbook.errors import DataError
+from rungbook.errors import DataError, UsageError
 
 
 def load(download: Download, *, valid: float = 0.1, test: float = 0.1, **options: Any) -> Data:
@@ -56,19 +57,7 @@ def character_data(
     """
     alphabet = "".join(sorted(set(text)))
     number = {c: i for i, c in enumerate(alphabet)}
-    ids = torch.tensor([number[c] for c in text], dtype=torch.int64)
-    first, second = int(len(ids) * (1 - valid - test)), int(len(ids) * (1 - test)) if test else len(ids)
-    sources: dict[str, Source] = {}
-    for part, stretch in (("train", ids[:first]), ("valid", ids[first:second]), ("test", ids[second:])):
-        if (part == "valid" and not valid) or (part == "test" and not test):
-            continue
-        if len(stretch) <= context:
-            raise DataError(
-                "E113",
-                f"{name}: the {part} part has {len(stretch)} characters, a window needs {context} and one more.",
-                "Use a smaller context",
-            )
-        sources[part] = TensorSource(stretch[:-1].unfold(0, context, 1), stretch[context:])
+    sources = _windows(torch.tensor([number[c] for c in text], dtype=torch.int64), context, valid, test, name)
     feeds = make_feeds(sources, batch_size=batch_size, seed=seed, workers=workers)
     train = feeds["train"]
     assert train is not None
@@ -85,5 +74,23 @@ def character_data(
             "context": context,
             "samples": {p: len(s) for p, s in sources.items()},
         },
-        fingerprint=fingerprint([text, str((first, second, context))]),
+        fingerprint=fingerprint([text, str((valid, test, context))]),
     )
+
+
+def _windows(ids: Tensor, context: int, valid: float, test: float, name: str) -> dict[str, Source]:
+    """The windows of each part that was asked for."""
+    if min(valid, test) < 0 or valid + test >= 1 or context < 1:
+        raise UsageError(
+            "E202", f"valid={valid}, test={test}, context={context}: shares are 0 or more and together below 1, a context 1 or more."
+        )
+    first, second = round(len(ids) * (1 - valid - test)), round(len(ids) * (1 - test))
+    sources: dict[str, Source] = {}
+    for part, share, stretch in (("train", 1.0, ids[:first]), ("valid", valid, ids[first:second]), ("test", test, ids[second:])):
+        if not share:
+            continue
+        if len(stretch) <= context:
+            message = f"{name}: the {part} part has {len(stretch)} characters, a window needs {context} and one more."
+            raise DataError("E113", message, "Use a smaller context")
+        sources[part] = TensorSource(stretch[:-1].unfold(0, context, 1), stretch[context:])
+    return sources

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from rungbook.data.data import Data, Finding, fingerprint
 from rungbook.data.feed import Augment, Batch, Source, TensorSource
-from rungbook.data.images import FEWEST, ImageEncoder, as_size, assemble, copy_groups, moments, uneven_classes
+from rungbook.data.image_audit import copy_groups, moments, uneven_classes
+from rungbook.data.images import FEWEST, Feeding, ImageEncoder, as_size, assemble
 from rungbook.data.layout import Layout, find_layout
 from rungbook.data.scan import Scan, near_copies, read_headers, scan
 from rungbook.data.split import Parts, split_indices
@@ -104,39 +106,18 @@ def folder_data(
     given = np.array([layout.parts[i] for i in seen.good])
     parts, said = _parts(given, labels, groups, valid=valid, test=test, seed=seed)
     findings += [*said, *uneven_classes(labels, classes), *_copies(layout, seen, labels, groups, parts), *_notes(layout, seen)]
-    channels = 1 if seen.grey.all() else 3
-    train = parts["train"]
-    encoder = ImageEncoder(
-        size, channels, *moments(seen.sums[train, :channels].sum(0), seen.squares[train, :channels].sum(0), len(train) * size[0] * size[1])
-    )
-    sources: dict[str, Source] = {}
-    for part, index in parts.items():
-        if len(index):
-            y, called = torch.from_numpy(labels[index]), [layout.name(i) for i in seen.good[index]]
-            if seen.images is not None:
-                sources[part] = TensorSource(torch.from_numpy(seen.stored(index, channels)), y, called)
-            else:
-                sources[part] = ImageFiles([layout.files[i] for i in seen.good[index]], y, encoder, called)
+    encoder = _encoder(seen, parts["train"], size)
     if workers is None:
         workers = 0 if keep else min(4, os.cpu_count() or 1)
     return assemble(
         name,
         classes,
-        sources,
+        _sources(layout, seen, labels, parts, encoder),
         encoder,
         findings=findings,
-        facts={
-            "files": len(layout.files),
-            "unreadable": len(seen.bad),
-            "copies": len(groups) - len(set(groups.tolist())),
-            "test": "given" if "test" in layout.parts else "cut",
-            "in_memory": keep,
-        },
+        facts=_facts(layout, seen, groups),
         mark=fingerprint([b"".join(seen.digests), labels, *parts.values(), str(size), *classes]),
-        seed=seed,
-        batch_size=batch_size,
-        workers=workers,
-        augment=augment,
+        feeding=Feeding(seed, batch_size, workers, augment),
     )
 
 
@@ -189,6 +170,38 @@ def _usable_classes(layout: Layout, seen: Scan, name: str) -> tuple[np.ndarray, 
     if len(raw) < FEWEST:
         raise DataError("E113", f"{name} has {len(raw)} usable images, {FEWEST} are needed.", "Add images")
     return labels.astype(np.int64), classes
+
+
+def _facts(layout: Layout, seen: Scan, groups: np.ndarray) -> dict[str, Any]:
+    """What is worth recording about the files."""
+    return {
+        "files": len(layout.files),
+        "unreadable": len(seen.bad),
+        "copies": len(groups) - len(set(groups.tolist())),
+        "test": "given" if "test" in layout.parts else "cut",
+        "in_memory": seen.images is not None,
+    }
+
+
+def _encoder(seen: Scan, train: np.ndarray, size: tuple[int, int]) -> ImageEncoder:
+    """The encoder of these pictures: grey only if all are, mean and deviation of the training ones."""
+    channels = 1 if seen.grey.all() else 3
+    sums, squares = seen.sums[train, :channels].sum(0), seen.squares[train, :channels].sum(0)
+    return ImageEncoder(size, channels, *moments(sums, squares, len(train) * size[0] * size[1]))
+
+
+def _sources(layout: Layout, seen: Scan, labels: np.ndarray, parts: Parts, encoder: ImageEncoder) -> dict[str, Source]:
+    """The samples of each part: the pictures the scan kept, or their files."""
+    sources: dict[str, Source] = {}
+    for part, index in parts.items():
+        if len(index):
+            y, files = torch.from_numpy(labels[index]), seen.good[index]
+            names = [layout.name(i) for i in files]
+            if seen.images is not None:
+                sources[part] = TensorSource(torch.from_numpy(seen.stored(index, encoder.channels)), y, names)
+            else:
+                sources[part] = ImageFiles([layout.files[i] for i in files], y, encoder, names)
+    return sources
 
 
 def _parts(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,16 +13,26 @@ from torch import Tensor
 
 from rungbook.data.data import Data, Finding, fingerprint, make_feeds
 from rungbook.data.feed import Augment, Inputs, Source, TensorSource
-from rungbook.data.split import split_indices
+from rungbook.data.image_audit import also_in_test, copies_found, copy_groups, image_digests, moments, pixel_sums, uneven_classes
+from rungbook.data.split import Parts, split_indices
 from rungbook.data.target import ClassTarget
 from rungbook.data.transforms import named_augment
 from rungbook.errors import DataError, UsageError
 
 FEWEST = 20
 """Fewer images than this give no split worth the name."""
-UNEVEN = 4.0
-"""Largest to smallest class from which on the imbalance is reported."""
 CHUNK = 2048
+"""Images whose sums are taken together: the working copies stay within a few MB."""
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How batches are made, as `image_data` and `folder_data` take it."""
+
+    seed: int
+    batch_size: int
+    workers: int
+    augment: str | Augment | None
 
 
 @dataclass
@@ -144,11 +153,10 @@ def image_data(
         x: uint8 images, (n, H, W) or (n, C, H, W) with C 1 or 3.
         y: class numbers, (n,).
         classes: class names; a label is an index into them.
-        test: official test images and labels, kept as they are; then `test_share` must be 0 or is ignored.
+        test: official test images and labels, kept as they are; `test_share` does not count then.
         valid, test_share: shares to cut from `x`, 0 for none.
         seed: of the split, the order and the augmentation.
-        batch_size: images a training batch.
-        workers: worker processes; 0 is fastest for images in memory.
+        batch_size, workers: images a training batch, worker processes (0 is fastest for images in memory).
         augment: for training: "flip", "crop", "flip_crop", a function, or None.
         image_size: side, or height and width, in pixels to scale the images to; their own by default.
         groups: images that must stay together, (n,); by default those with equal pixels.
@@ -157,55 +165,61 @@ def image_data(
     Raises:
         DataError: E104 not uint8, E109 no image shape, E102 or E103 a label, E110 one class, E113 too few images.
     """
-    images, labels = _stored_form(x), _labels(y, len(x), classes, name)
-    if len(images) < FEWEST:
-        raise DataError("E113", f"{name} has {len(images)} images, {FEWEST} are needed.", "Add images")
-    if len(np.unique(labels)) < 2:
-        raise DataError("E110", f'All {len(images):,} images of {name} are of the class "{classes[labels[0]]}".', "Two or more are needed")
-    digests = image_digests(images)
+    images, labels, official = _checked(name, x, y, classes, test)
+    digests, test_digests = image_digests(images), image_digests(official[0]) if official else []
     copies = copy_groups(digests)
-    official = None if test is None else (_stored_form(test[0]), _labels(test[1], len(test[0]), classes, f"{name} (test)"))
-    if official is not None and official[0].shape[1:] != images.shape[1:]:
-        raise DataError(
-            "E101", f"{name}: test images are {official[0].shape[1:]}, training images {images.shape[1:]} (channels, height, width)."
-        )
-    test_digests = image_digests(official[0]) if official is not None else []
-    size = as_size(image_size) if image_size else images.shape[2:]
-    images, official = scaled(images, size), official and (scaled(official[0], size), official[1])
+    if image_size:
+        size = as_size(image_size)
+        images, official = scaled(images, size), official and (scaled(official[0], size), official[1])
     parts = split_indices(
         len(images),
         valid=valid,
-        test=0.0 if official is not None else test_share,
+        test=0.0 if official else test_share,
         seed=seed,
         strata=labels,
         groups=copies if groups is None else groups,
     )
-    encoder = _encoder_for(images, parts["train"])
+    return assemble(
+        name,
+        classes,
+        _tensor_sources(images, labels, parts, official, names),
+        _encoder_for(images, parts["train"]),
+        findings=[*uneven_classes(labels, classes), *copies_found(digests, labels, classes, copies), *also_in_test(digests, test_digests)],
+        facts={"test": "official" if official else "cut", "copies": len(images) - int(copies.max()) - 1},
+        mark=fingerprint([b"".join(digests), labels, *parts.values(), b"".join(test_digests), str(images.shape), *map(str, classes)]),
+        feeding=Feeding(seed, batch_size, workers, augment),
+    )
+
+
+def _tensor_sources(images: np.ndarray, labels: np.ndarray, parts: Parts, official: Any, names: Sequence[str] | None) -> dict[str, Source]:
+    """The samples of each part, and of the official test set if there is one."""
     sources: dict[str, Source] = {}
     for part, index in parts.items():
         if len(index):
             called = [names[i] for i in index] if names else None
             sources[part] = TensorSource(torch.from_numpy(images[index]), torch.from_numpy(labels[index]), called)
-    if official is not None:
+    if official:
         sources["test"] = TensorSource(torch.from_numpy(np.array(official[0])), torch.from_numpy(official[1]))
-    findings = [
-        *uneven_classes(labels, classes),
-        *_copies_found(digests, labels, classes, copies),
-        *_in_test(digests, test_digests),
-    ]
-    return assemble(
-        name,
-        classes,
-        sources,
-        encoder,
-        findings=findings,
-        facts={"test": "official" if official is not None else "cut", "copies": len(images) - int(copies.max()) - 1},
-        mark=fingerprint([b"".join(digests), labels, *parts.values(), b"".join(test_digests), *map(str, classes)]),
-        seed=seed,
-        batch_size=batch_size,
-        workers=workers,
-        augment=augment,
-    )
+    return sources
+
+
+def _checked(
+    name: str, x: Any, y: Any, classes: Sequence[str], test: tuple[Any, Any] | None
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Images and labels in stored form, and those of the official test set, or the reason why not."""
+    images, labels = _stored_form(x), _labels(y, len(x), classes, name)
+    if len(images) < FEWEST:
+        raise DataError("E113", f"{name} has {len(images)} images, {FEWEST} are needed.", "Add images")
+    if len(np.unique(labels)) < 2:
+        raise DataError("E110", f'All {len(images):,} images of {name} are of the class "{classes[labels[0]]}".', "Two or more are needed")
+    if test is None:
+        return images, labels, None
+    official = _stored_form(test[0]), _labels(test[1], len(test[0]), classes, f"{name} (test)")
+    if official[0].shape[1:] != images.shape[1:]:
+        raise DataError(
+            "E101", f"{name}: test images are {official[0].shape[1:]}, training images {images.shape[1:]} (channels, height, width)."
+        )
+    return images, labels, official
 
 
 def assemble(
@@ -217,14 +231,11 @@ def assemble(
     findings: list[Finding],
     facts: dict[str, Any],
     mark: str,
-    seed: int,
-    batch_size: int,
-    workers: int,
-    augment: str | Augment | None,
+    feeding: Feeding,
 ) -> Data:
     """`Data` from the parts' sources: feeds, and the facts every image set has."""
-    changed = named_augment(augment, *encoder.size)
-    feeds = make_feeds(sources, batch_size=batch_size, seed=seed, workers=workers, encoder=encoder, augment=changed)
+    changed = named_augment(feeding.augment, *encoder.size)
+    feeds = make_feeds(sources, batch_size=feeding.batch_size, seed=feeding.seed, workers=feeding.workers, encoder=encoder, augment=changed)
     train = feeds["train"]
     assert train is not None
     counted = {part: np.bincount(source.targets().numpy(), minlength=len(classes)) for part, source in sources.items()}
@@ -268,49 +279,6 @@ def scaled(images: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return np.stack([as_channels(fit(np.ascontiguousarray(plane), *size), images.shape[1]) for plane in flat])
 
 
-def image_digests(images: np.ndarray | Iterable[np.ndarray]) -> list[bytes]:
-    """SHA-256 of each image's pixels."""
-    return [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in images]
-
-
-def copy_groups(digests: Sequence[bytes]) -> np.ndarray:
-    """A group number for each image, equal for equal pixels; numbered by first occurrence."""
-    number: dict[bytes, int] = {}
-    return np.array([number.setdefault(d, len(number)) for d in digests], np.int64)
-
-
-def pixel_sums(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and sum of squares of each channel of uint8 images (n, C, H, W): whole numbers, so no order of adding changes them."""
-    wide = images.astype(np.uint16)
-    return images.sum((0, 2, 3), dtype=np.int64), (wide * wide).sum((0, 2, 3), dtype=np.int64)
-
-
-def moments(sums: np.ndarray, squares: np.ndarray, pixels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel on the scale 0 to 1, to six decimals; a constant channel gets deviation 1."""
-    mean = sums / pixels
-    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
-    return tuple(round(float(m) / 255, 6) for m in mean), tuple(round(float(s) / 255, 6) if s > 1e-3 else 1.0 for s in std)
-
-
-def uneven_classes(labels: np.ndarray, classes: Sequence[str]) -> list[Finding]:
-    """W208 where the largest class is at least `UNEVEN` times the smallest."""
-    counts = np.bincount(labels, minlength=len(classes))
-    seen = np.flatnonzero(counts)
-    small, large = int(seen[counts[seen].argmin()]), int(seen[counts[seen].argmax()])
-    if counts[large] < UNEVEN * counts[small]:
-        return []
-    n = len(labels)
-    return [
-        Finding(
-            "W208",
-            f'class "{classes[small]}" is {counts[small] / n:.1%} of {n:,} images, "{classes[large]}" {counts[large] / n:.1%}: '
-            f'always answering "{classes[large]}" scores {counts[large] / n:.1%}',
-            "Look at balanced accuracy; class_weights=balanced weights the loss",
-            tuple(f"{classes[i]} {counts[i]}" for i in seen.tolist()),
-        )
-    ]
-
-
 def _encoder_for(images: np.ndarray, train: np.ndarray) -> ImageEncoder:
     """The encoder for these images, its mean and deviation from the training ones."""
     C, H, W = images.shape[1:]
@@ -319,43 +287,6 @@ def _encoder_for(images: np.ndarray, train: np.ndarray) -> ImageEncoder:
         s, q = pixel_sums(images[train[start : start + CHUNK]])
         sums, squares = sums + s, squares + q
     return ImageEncoder((H, W), C, *moments(sums, squares, len(train) * H * W))
-
-
-def _copies_found(digests: list[bytes], labels: np.ndarray, classes: Sequence[str], groups: np.ndarray) -> list[Finding]:
-    """A note on exact copies, and W210 on those that bear two labels."""
-    copies = len(digests) - int(groups.max()) - 1
-    if not copies:
-        return []
-    found = [Finding("note", f"{copies:,} images are exact copies of another; copies stay in one part")]
-    first = {int(g): i for i, g in reversed(list(enumerate(groups)))}
-    torn = [(first[int(g)], i) for i, g in enumerate(groups) if labels[first[int(g)]] != labels[i]]
-    if torn:
-        items = tuple(f'image {a} "{classes[labels[a]]}" = image {b} "{classes[labels[b]]}"' for a, b in torn)
-        found.append(
-            Finding(
-                "W210",
-                f"{len(torn):,} images have the pixels of another with a different label, e.g. {items[0]}",
-                "Correct the labels",
-                items,
-            )
-        )
-    return found
-
-
-def _in_test(digests: list[bytes], test: list[bytes]) -> list[Finding]:
-    """W207 where official test images are also among the others."""
-    where = {d: i for i, d in enumerate(digests)}
-    both = [f"test {j} = image {where[d]}" for j, d in enumerate(test) if d in where]
-    if not both:
-        return []
-    return [
-        Finding(
-            "W207",
-            f"{len(both):,} of {len(test):,} test images are also in training, e.g. {both[0]}",
-            "Their share of the score says nothing",
-            tuple(both),
-        )
-    ]
 
 
 def _stored_form(x: np.ndarray | Tensor) -> np.ndarray:
