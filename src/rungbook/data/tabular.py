@@ -78,6 +78,7 @@ def table_data(
     workers: int = 0,
     log: Log = "auto",
     parts: Parts | None = None,
+    strict: bool = False,
 ) -> Data:
     """A table as `Data`: audited, split, encoded.
 
@@ -93,14 +94,35 @@ def table_data(
         workers: worker processes; tables are in memory and need none.
         log: whether a number is modelled in the logarithm; "auto" where it is positive and strongly skewed.
         parts: places of the rows of each part in `table`, instead of a split; a part that is not there is cut from train.
+        strict: whether a row of the file that is no row of the table is an error instead of left out.
 
     Raises:
-        DataError: no such target (E111), one that cannot be learned (E110, E112), too few rows (E113).
+        DataError: no such target (E111), one that cannot be learned (E110, E112), too few rows (E113), a ragged row if `strict` (E114).
         UsageError: a name in `keep` or `text` is no column (E201).
     """
+    table = as_table(table, name)
+    if strict and table.rejected:
+        line, reason = table.rejected[0]
+        rest = f" ({len(table.rejected):,} such rows)" if len(table.rejected) > 1 else ""
+        raise DataError("E114", f'"{table.name}" line {line}: {reason}{rest}.', "Correct the row, or leave out --strict.")
     audited = audit(table, target=target, name=name, text=text, keep=keep)
     dealt = _given_parts(audited, parts, valid, test, seed) if parts else _split(audited, np.arange(len(audited.rows)), valid, test, seed)
-    return build(audited, dealt, seed=seed, batch_size=batch_size, workers=workers, log=log)
+    data = build(audited, dealt, seed=seed, batch_size=batch_size, workers=workers, log=log)
+    if not parts:
+        data.folds = lambda k: table_folds(
+            table,
+            target=target,
+            name=name,
+            k=k,
+            text=text,
+            keep=keep,
+            valid=valid,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            log=log,
+        )
+    return data
 
 
 def table_folds(
