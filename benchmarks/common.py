@@ -72,6 +72,7 @@ class Row:
     low: float
     high: float
     wall_ratio: float
+    rounds: int
 
     def __str__(self) -> str:
         spread = f"({self.low:.3f}-{self.high:.3f})"
@@ -84,7 +85,7 @@ def compare(times: dict[str, Timing], floor: str) -> list[Row]:
     for name, timing in times.items():
         ratios = [a / b for a, b in zip(timing.cpu, times[floor].cpu, strict=True)]
         walls = [a / b for a, b in zip(timing.wall, times[floor].wall, strict=True)]
-        middle = statistics.median(ratios), min(ratios), max(ratios), statistics.median(walls)
+        middle = statistics.median(ratios), min(ratios), max(ratios), statistics.median(walls), len(ratios)
         rows.append(Row(name, statistics.median(timing.cpu), *middle))
     return rows
 
@@ -124,7 +125,6 @@ def record(name: str, tables: dict[str, list[Row]], **facts: Any) -> Path:
     body = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
-        "rounds": ROUNDS,
         **facts,
         "tables": {
             title: [{k: round(v, 5) if isinstance(v, float) else v for k, v in vars(r).items()} for r in rows]

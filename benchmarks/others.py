@@ -62,7 +62,7 @@ def lightning() -> Contestant:
 def hf_trainer() -> Contestant:
     """Hugging Face's Trainer, without clipping, logs and saving."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     class Wrapped(nn.Module):
         def __init__(self, model: nn.Module) -> None:
@@ -101,6 +101,7 @@ def hf_trainer() -> Contestant:
             optimizer = task.optimizer(model.parameters(), lr=task.lr)
             schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
             trainer = Trainer(model, TrainingArguments(**arguments), train_dataset=Rows(task), optimizers=(optimizer, schedule))
+            trainer.remove_callback(PrinterCallback)
             trainer.train()
 
     return run
