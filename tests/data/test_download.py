@@ -55,6 +55,15 @@ def test_fetch_then_cache(tmp_path: Path) -> None:
     assert sorted(p.name for p in cached(tmp_path).parent.iterdir() if p.name != ".lock") == ["file.bin"]
 
 
+def test_progress_is_shown_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the captured stream for a terminal
+    with serve(Site(BODY)) as address:
+        fetch(entry(f"{address}/f"), show=True)
+    shown = capsys.readouterr()
+    assert "file.bin" in shown.err
+    assert not shown.out  # standard output belongs to --json
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
 def test_cut_is_resumed_where_it_was(tmp_path: Path, share: float) -> None:
     cut = int(len(BODY) * share)

@@ -53,6 +53,14 @@ def test_class_folders(tmp_path: Path) -> None:
     assert float(x.mean()) == pytest.approx(0, abs=1e-4)
 
 
+def test_progress_is_shown_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the captured stream for a terminal
+    folder_data(folder(tmp_path), show=True)
+    shown = capsys.readouterr()
+    assert "looking at images" in shown.err
+    assert not shown.out
+
+
 def test_pixels_are_those_of_the_files(tmp_path: Path) -> None:
     data = folder_data(folder(tmp_path), image_size=(40, 48), valid=0, test=0)
     x, _ = data.train.source.fetch(slice(0, 24))

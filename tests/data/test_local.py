@@ -143,7 +143,10 @@ def test_cifar_binary_archive(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
             out.addfile(info, io.BytesIO(records.tobytes()))
     file = RemoteFile(path.name, (), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
     small = Download("cifar10", "small", "image", (file,), "none", "none", "rungbook.data.cifar:load")
+    killed = root.parent / "cache" / "data" / "cifar10" / ".unpacked.abc"
+    killed.mkdir(parents=True)
     data = cifar.load(small, valid=0)
+    assert not killed.exists()
     together = np.concatenate([batches[f"data_batch_{k}.bin"] for k in range(1, 6)])
     x, y = data.train.source.fetch(slice(0, 150))
     assert np.array_equal(x.numpy().reshape(150, -1), together[:, 1:])

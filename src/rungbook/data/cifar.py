@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ def _unpacked(download: Download) -> Path:
         with disk_problems(download.name, UNPACKED, base):
             base.mkdir(parents=True, exist_ok=True)
             with locked(base, download.name):
+                for leftover in base.glob(f".{target.name}.*"):  # where a process was killed while it unpacked
+                    shutil.rmtree(leftover)
                 if not target.is_dir():
                     unpack(path, target, declared_bytes=UNPACKED)
     return target / "cifar-10-batches-bin"
