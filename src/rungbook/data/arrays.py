@@ -14,9 +14,12 @@ from rungbook.data.split import split_indices
 from rungbook.data.target import ClassTarget, NumberTarget, Target
 from rungbook.errors import DataError
 
+MOST_CLASSES = 1000
+"""Class numbers up to which gaps are taken for classes that have no sample here; above that, only as many as there are samples."""
+
 
 class ArrayEncoder:
-    """Arrays as they are; bytes (uint8) become 0..1, whole and double numbers float32."""
+    """Arrays as they are: bytes (uint8) become 0..1, double numbers float32; other whole numbers stay, they may be token ids."""
 
     kind: ClassVar[str] = "array"
 
@@ -39,7 +42,11 @@ class ArrayEncoder:
 
 
 def _tensor(items: Any) -> Tensor:
-    t = items if isinstance(items, Tensor) else torch.as_tensor(np.asarray(items))
+    try:
+        t = items if isinstance(items, Tensor) else torch.as_tensor(np.asarray(items))
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError("E104", f"x holds no plain numbers ({reason}).", "Make one array of numbers of the samples: np.stack(x)") from error
     return t.float() if t.dtype == torch.float64 else t
 
 
@@ -63,7 +70,8 @@ def array_data(
         audit: whether to look for copies (a hash of every row) and keep them on one side of the split.
 
     Raises:
-        DataError: x and y differ in length, or are empty.
+        DataError: E113 x and y differ in length or are empty, E104 x holds no numbers, E102 a class number below 0 or beyond the number
+            of samples, E110 one class only, E112 a target that is not finite.
     """
     encoder = ArrayEncoder()
     inputs = encoder.encode(x)
@@ -88,13 +96,30 @@ def array_data(
 
 def _target(y: Any) -> tuple[Target, Tensor]:
     values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
-    if values.dtype.kind in "fc":
+    if values.dtype.kind == "f":
+        wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        if len(wrong):
+            message = f"{len(wrong):,} of {len(values):,} targets are not finite, first that of sample {wrong[0]}."
+            raise DataError("E112", message, "Leave them out: keep = np.isfinite(y); x, y = x[keep], y[keep]")
         return NumberTarget(), torch.as_tensor(values, dtype=torch.float32)
     if values.dtype.kind in "iub":
-        labels = torch.as_tensor(values.astype(np.int64))
-        return ClassTarget(tuple(str(i) for i in range(int(labels.max()) + 1))), labels
+        labels = values.astype(np.int64)
+        wrong = np.argwhere((labels < 0) | (labels >= max(len(labels), MOST_CLASSES)))
+        if len(wrong):
+            label, sample = labels[tuple(wrong[0])], wrong[0][0]
+            message = f"Label {label} of sample {sample} is no class number: {len(labels):,} samples have classes 0, 1, 2, ..."
+            raise DataError("E102", message, "Number them anew: y = np.unique(y, return_inverse=True)[1]")
+        _refuse_one_class(labels)
+        return ClassTarget(tuple(str(i) for i in range(int(labels.max()) + 1))), torch.as_tensor(labels)
+    _refuse_one_class(values)
     target = ClassTarget(tuple(sorted({str(v) for v in values.tolist()})))
     return target, target.encode(values.tolist())
+
+
+def _refuse_one_class(values: np.ndarray) -> None:
+    if (values == values.reshape(-1)[0]).all():
+        message = f'All {len(values):,} targets are "{values.reshape(-1)[0]}": it takes two classes to tell apart.'
+        raise DataError("E110", message, "Add samples of another class; if y are numbers to predict, give them as floats: y.astype(float)")
 
 
 def _groups(inputs: Inputs, n: int) -> np.ndarray:

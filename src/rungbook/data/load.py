@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rungbook.data.data import Data
 from rungbook.errors import UsageError, nearest
 
-TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet")
+if TYPE_CHECKING:
+    from rungbook.data.table import Table
+
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".data", ".parquet", ".pq")
 """Endings of files read as tables."""
+_NOT_READ = {
+    (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"): "Unpack it, and give the folder or the table in it.",
+    (".xlsx", ".xls", ".ods"): "Save the sheet as CSV, and give that.",
+    (".json", ".jsonl", ".npy", ".npz", ".h5", ".pkl"): "Save it as CSV or parquet, and give that.",
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"): "Give the folder that holds a folder of images for each class.",
+}
+"""Endings of files that people try all the same, and what to do instead."""
+_ENDINGS = (*TABLES, *(ending for endings in _NOT_READ for ending in endings))
 
 
 def is_path(source: str) -> bool:
     """Whether a word names a path rather than a data set or recipe: it has a separator, a known ending, or is "."."""
-    return source in (".", "..") or "/" in source or "\\" in source or source.lower().endswith(TABLES)
+    return source in (".", "..") or "/" in source or "\\" in source or source.lower().endswith(_ENDINGS)
 
 
 def load_data(
@@ -29,6 +41,7 @@ def load_data(
     target: str | None = None,
     text: str | None = None,
     keep: Sequence[str] = (),
+    log: Literal["auto"] | bool = "auto",
     image_size: int | None = None,
     augment: str | None = None,
     strict: bool = False,
@@ -45,35 +58,60 @@ def load_data(
         target: column to predict, for tables.
         text: column of text to learn from, for tables; found by itself if it is clear.
         keep: columns the audit must not leave out.
+        log: for tables, whether a number is modelled in the logarithm; "auto" where it is positive and strongly skewed.
         image_size: side in pixels, for images.
         augment: "flip_crop" for random flips and crops of training images, or None.
         strict: whether an unreadable file or row is an error instead of left out.
         audit: whether arrays are looked through for copies; other sources always are.
 
     Raises:
-        UsageError: no such name or path (the nearest one is offered).
+        UsageError: no such name or path (E201, E105, the nearest one is offered), or shares that leave nothing to train on (E202).
         DataError: the source cannot be learned from.
     """
+    if min(valid, test) < 0 or valid + test >= 1:
+        message = f"valid={valid:g} and test={test:g} are shares of the samples: 0 or more, together below 1."
+        raise UsageError("E202", message, "valid=0.1 test=0.1")
     common: dict[str, Any] = {"valid": valid, "test": test, "batch_size": batch_size, "seed": seed, "workers": workers}
     if isinstance(source, tuple | list):
         from rungbook.data.arrays import array_data
 
+        if len(source) != 2:
+            raise UsageError("E202", f"{len(source)} arrays were given; it takes two, inputs and targets.", "load_data((x, y))")
         return array_data(*source, **common, audit=audit)
     if isinstance(source, str) and not is_path(source):
         from rungbook.data.named import named_data
 
-        return named_data(source, **common, image_size=image_size, augment=augment)
+        said = {"target": target, "text": text, "keep": keep or None, "log": None if log == "auto" else log}
+        return named_data(source, **common, **said, image_size=image_size, augment=augment)
     path = existing(Path(source))
     if path.is_dir():
         from rungbook.data.folder import folder_data
 
         return folder_data(path, **common, image_size=image_size, augment=augment, strict=strict)
     if path.suffix.lower() not in TABLES:
-        raise UsageError("E116", f"{path} is a {path.suffix or 'file without ending'}; tables end in {', '.join(TABLES)}.", "Give a table or a folder.")
-    from rungbook.data.table import read_table
+        kind = f"a {path.suffix} file" if path.suffix else "a file without ending"
+        remedy = next((fix for endings, fix in _NOT_READ.items() if path.suffix.lower() in endings), "Give a table, or a folder of images.")
+        raise UsageError("E116", f"{path} is {kind}; tables end in {', '.join(TABLES)}.", remedy)
     from rungbook.data.tabular import table_data
 
-    return table_data(read_table(path), target=target, name=path.stem, text=text, keep=keep, strict=strict, **common)
+    return table_data(_table(path, target), target=target, name=path.stem, text=text, keep=keep, log=log, strict=strict, **common)
+
+
+def _table(path: Path, target: str | None) -> Table:
+    """The table of a file. Raises DataError E111, with a command that names the file, if it is not said what to predict."""
+    from rungbook.data.table import read_table
+    from rungbook.data.table_target import find_target
+
+    table = read_table(path)
+    if target is None:
+        find_target(table.frame, None, as_word(path))
+    return table
+
+
+def as_word(path: Path) -> str:
+    """A path as it is said on the command line: quoted where a shell needs it, and never to be taken for a name."""
+    text = str(path)
+    return shlex.quote(text if is_path(text) else f"./{text}")
 
 
 def existing(path: Path) -> Path:
@@ -81,15 +119,21 @@ def existing(path: Path) -> Path:
     if path.exists():
         return path
     folder = path.parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    near = nearest(path.name, names)
-    place = folder.resolve() if folder.is_dir() else "a folder that does not exist either"
-    raise UsageError("E105", f'No "{path.name}" in {place}.', f"Did you mean {folder / near[0]}?" if near else "Check the path.")
+    if not folder.is_dir():
+        message = f'No "{path}": the folder {folder} does not exist either.'
+        raise UsageError("E105", message, f"See what there is: ls {as_word(_deepest(folder))}")
+    near = nearest(path.name, [p.name for p in folder.iterdir()])
+    fix = f"Did you mean {as_word(folder / near[0])}?" if near else f"See what there is: ls {as_word(folder)}"
+    raise UsageError("E105", f'No "{path.name}" in {folder.resolve()}.', fix)
+
+
+def _deepest(folder: Path) -> Path:
+    """The nearest folder above that exists."""
+    return next(p for p in (folder, *folder.parents, Path()) if p.is_dir())
 
 
 def learns_from_text(path: Path, *, target: str | None, keep: Sequence[str] = ()) -> bool:
     """Whether a table would be learned from by a column of text, as `load_data` decides it. Raises what `load_data` would."""
-    from rungbook.data.table import read_table
     from rungbook.data.tabular import audit
 
-    return audit(read_table(path), target=target, name=path.stem, keep=keep).text is not None
+    return audit(_table(path, target), target=target, name=path.stem, keep=keep).text is not None
