@@ -48,23 +48,28 @@ def split_indices(
         members.setdefault(int(stratum[samples[0]]), []).append(samples)
 
     names = ("train", "valid", "test")
-    shares = np.array([1 - valid - test, valid, test])
+    shares = (1 - valid - test, valid, test)
+    parts = [i for i in range(3) if shares[i] > 0]
     dealt: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    owed = np.zeros(3)  # carried from stratum to stratum, so that small classes do not all round to train
+    owed = [0.0, 0.0, 0.0]  # carried from stratum to stratum, so that small classes do not all round to train
     for key in sorted(members):
         sets = members[key]
         rng.shuffle(sets)
         sets.sort(key=len, reverse=True)  # big groups first: small ones can still even things out
-        owed += shares * sum(len(s) for s in sets)
+        total = sum(map(len, sets))
+        for i in parts:
+            owed[i] += shares[i] * total
         for samples in sets:
-            part = int(np.argmax(np.where(shares > 0, owed, -np.inf)))
+            part = max(parts, key=owed.__getitem__)
             owed[part] -= len(samples)
             dealt[names[part]].append(samples)
     empty = np.zeros(0, int)
     return {name: np.sort(np.concatenate(dealt[name])) if dealt[name] else empty for name in names}
 
 
-def folds(n: int, k: int = 5, *, seed: int = 0, strata: Sequence | np.ndarray | None = None, groups: Sequence | np.ndarray | None = None) -> list[np.ndarray]:
+def folds(
+    n: int, k: int = 5, *, seed: int = 0, strata: Sequence | np.ndarray | None = None, groups: Sequence | np.ndarray | None = None
+) -> list[np.ndarray]:
     """Deal `n` samples into `k` parts of equal size by the rules of `split_indices`; each sample is in exactly one."""
     rest, parts = np.arange(n), []
     for left in range(k, 1, -1):

@@ -14,10 +14,11 @@ from rungbook.data.load import existing
 from rungbook.data.target import ClassTarget, Target
 from rungbook.errors import DataError, did_you_mean
 from rungbook.recipes import build
+from rungbook.recipes.interval import wilson
 from rungbook.recipes.predictor import Predictor, load
 from rungbook.recipes.recipe import restore_recipe
 from rungbook.recipes.runs import Run, find_run, looks_at
-from rungbook.recipes.scores import interval, scores
+from rungbook.recipes.scores import scores
 
 
 def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any], tuple[float, float]]:
@@ -46,7 +47,7 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
     output = predictor.outputs_of(x)
     result = {"run": str(run.path), "recipe": record["recipe"], "on": on, "samples": len(y), "looks": looks}
     result["test"] = scores(predictor.target, y, output)
-    return result, interval(result["test"].get("accuracy", 0.0), len(y))
+    return result, wilson(round(result["test"].get("accuracy", 0.0) * len(y)), len(y))
 
 
 def own_data(run: Run) -> Data:
@@ -55,7 +56,9 @@ def own_data(run: Run) -> Data:
     recipe = restore_recipe(record["recipe"], record["settings"])
     data = build.fit_data(recipe, recipe.load())
     if data.fingerprint != record["data"]["fingerprint"]:
-        raise DataError("E117", f"The data of {run.name} changed since it was trained.", f"Judge the new data by its path: rung eval {run.name} PATH")
+        raise DataError(
+            "E117", f"The data of {run.name} changed since it was trained.", f"Judge the new data by its path: rung eval {run.name} PATH"
+        )
     return data
 
 
@@ -82,7 +85,9 @@ def encode_labels(target: Target, values: list[Any], where: str) -> Tensor:
         names = [class_name(v, target.classes) for v in values]
         unknown = next((n for n in names if n not in target.classes), None)
         if unknown is not None:
-            raise DataError("E102", f'{where} has the class "{unknown}", which the model does not know.', did_you_mean(unknown, target.classes))
+            raise DataError(
+                "E102", f'{where} has the class "{unknown}", which the model does not know.', did_you_mean(unknown, target.classes)
+            )
         return target.encode(names)
     try:
         return target.encode([float(v) for v in values])

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from rungbook.data.data import Data
 from rungbook.learner.callback import Callback
-from rungbook.recipes.scores import interval
+from rungbook.recipes.interval import wilson
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -35,7 +35,10 @@ def describe_data(console: Any, run: Run, data: Data) -> None:
     for finding in data.findings:
         colour = "" if finding.code == "note" else "[yellow]"
         tail = "" if not colour else "[/]"
-        console.print(f"  {colour}{finding.code if colour else '-'} {escape(finding.message)}{tail}" + (f"  {escape(finding.fix)}" if finding.fix else ""))
+        console.print(
+            f"  {colour}{finding.code if colour else '-'} {escape(finding.message)}{tail}"
+            + (f"  {escape(finding.fix)}" if finding.fix else "")
+        )
     console.print(f"run {escape(run.name)}", style="dim")
 
 
@@ -45,7 +48,9 @@ def describe_start(work: Work) -> None:
     parameters = sum(p.numel() for p in learner.model.parameters())
     name, threads = work.recipe.model, _threads()
     budget = f"{work.epochs} epochs of {len(data.train)} batches of {data.train.batch_size}"
-    work.console.print(f"model {name}, {parameters:,} parameters; {budget}; {work.recipe.optimizer}, lr {learner.lr:g}; {learner.device}, {threads}")
+    work.console.print(
+        f"model {name}, {parameters:,} parameters; {budget}; {work.recipe.optimizer}, lr {learner.lr:g}; {learner.device}, {threads}"
+    )
     loss = learner.validate(metrics=[])["loss"]
     line = f"before training: valid loss {loss:.3f}"
     if data.classes:
@@ -127,7 +132,7 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     value, n = result["test"][metric], data.test.samples
     line = f"[bold]test {metric} {number(metric, value)}[/]"
     if metric == "accuracy":
-        low, high = interval(value, n)
+        low, high = wilson(round(value * n), n)
         line += f" (95% interval {100 * low:.1f}-{100 * high:.1f}, {n:,} samples)"
     console.print(line)
     others = [f"{name} {number(metric, scores[metric])}" for name, scores in result["baselines"].items() if metric in scores]
@@ -136,7 +141,9 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     if result.get("limit"):
         console.print("limit: " + ", ".join(f"{k} {number(k, v)}" for k, v in result["limit"].items()))
     if folds := result.get("folds"):
-        told = [f"{who} {number(metric, m[metric]['mean'])} +- {number(metric, m[metric]['sd'])}" for who, m in folds.items() if metric in m]
+        told = [
+            f"{who} {number(metric, m[metric]['mean'])} +- {number(metric, m[metric]['sd'])}" for who, m in folds.items() if metric in m
+        ]
         console.print("5-fold (mean +- sd over folds): " + ", ".join(told))
     if looks > 1:
         console.print(f"[yellow]this test split has been looked at {looks} times; choose on valid, or the figure grows too good[/]")
