@@ -5,6 +5,7 @@ The verbs' files import what they need when they run, so that `rung --help` answ
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -47,6 +48,8 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
 def main() -> None:
     """Entry point: run the verb; a mistake of the user's becomes a message and an exit code, never a traceback."""
+    # waiting threads sleep instead of spinning: on a busy machine spinning makes two threads several times slower than one
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from rungbook.cli.answer import run_command
 
     sys.exit(run_command(app, sys.argv[1:]))
