@@ -117,13 +117,12 @@ def find_copies(hashes: np.ndarray, labels: Labels, lines: np.ndarray) -> Copies
     if not copies:
         return Copies(groups, ())
     if len(sizes) < n / 2 or sizes.max() > max(2, 0.1 * n):
-        message = f"the inputs take only {len(sizes)} different values in {n} rows: equal rows are split like any others, so the score is one on known inputs"
-        return Copies(None, (Finding("note", message),))
-    findings = []
-    i = int(np.flatnonzero(sizes[groups] > 1)[0])
-    example = lines[groups == groups[i]][:2]
-    message = f"{rows_that(copies, 'repeat')} the inputs of another (lines {example[0]} and {example[1]}, for example): kept on one side of the split"
-    findings.append(Finding("note", message, items=_line_names(lines[sizes[groups] > 1])))
+        message = f"the inputs take only {len(sizes)} different values in {n} rows: equal rows are split like any others"
+        return Copies(None, (Finding("note", message, "The score is then one on inputs already seen."),))
+    repeated = sizes[groups] > 1
+    example = lines[groups == groups[int(np.flatnonzero(repeated)[0])]][:2]
+    found = f"{rows_that(copies, 'repeat')} the inputs of another (lines {example[0]} and {example[1]}, for example)"
+    findings = [Finding("note", f"{found}: kept on one side of the split", items=_line_names(lines[repeated]))]
     if labels.task == "classification":
         findings += _contradictions(groups, first, labels, lines)
     return Copies(groups, tuple(findings))
@@ -178,15 +177,10 @@ def near_copies(hashes: np.ndarray, names: list[str], columns: dict[str, Column]
     if example is None:
         return []
     most = max(by_column, key=lambda n: by_column[n])
-    message = f'{rows_that(int(near.sum()), "equal")} another in all columns but one number (most often "{most}"; lines {example[0]} and {example[1]}, for example)'
-    return [
-        Finding(
-            "W207",
-            message,
-            "Where these are the same case twice, keep one: a twin in the test part makes the score too good.",
-            _line_names(lines[near]),
-        )
-    ]
+    where = f'(most often "{most}"; lines {example[0]} and {example[1]}, for example)'
+    message = f"{rows_that(int(near.sum()), 'equal')} another in all columns but one number {where}"
+    fix = "Where these are the same case twice, keep one: a twin in the test part makes the score too good."
+    return [Finding("W207", message, fix, _line_names(lines[near]))]
 
 
 def _line_names(lines: np.ndarray, most: int = 50) -> tuple[str, ...]:
@@ -219,7 +213,8 @@ def gaps(columns: Iterable[Column], rows: int) -> list[Finding]:
             f"{c.name} {int(100 * c.missing / rows)}%" if c.missing >= 0.01 * rows else f"{c.name} {c.missing}" for c in with_gaps[:8]
         )
         more = f" and {len(with_gaps) - 8} more" if len(with_gaps) > 8 else ""
-        message = f"missing values in {len(with_gaps)} columns: {shown}{more}; filled with the median, or a level of their own"
+        where = f"{len(with_gaps)} columns" if len(with_gaps) > 1 else "1 column"
+        message = f"missing values in {where}: {shown}{more}; filled with the median, or a level of their own"
         findings.append(Finding("note", message, items=tuple(f"{c.name}: {c.missing}" for c in with_gaps)))
     for c in columns:
         if c.odd_count:

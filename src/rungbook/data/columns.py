@@ -77,8 +77,7 @@ class Column:
 def clean(column: pd.Series) -> np.ndarray:
     """The values of a column without surrounding blanks, None where missing: object array, shape (rows,)."""
     if column.dtype != object and not isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype)):
-        values = column.to_numpy(dtype=object, na_value=None) if column.isna().any() else column.to_numpy(dtype=object)
-        return values
+        return column.astype(object).where(column.notna(), None).to_numpy(dtype=object)
     codes, levels = _factorize(column)
     cleaned = np.empty(len(levels) + 1, dtype=object)
     for i, value in enumerate(levels):

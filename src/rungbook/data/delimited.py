@@ -12,7 +12,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from statistics import median
 
 DELIMITERS = "\t;|,"
@@ -201,7 +201,7 @@ def _counted(cells: list[str]) -> bool:
     if len(cells) < 3 or not all(c.strip().isdecimal() for c in cells):
         return False
     numbers = [int(c) for c in cells]
-    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(numbers)}
     return steps == {1} and (numbers[0] in (0, 1) or 1800 <= numbers[0] <= 2100)
 
 

@@ -171,7 +171,7 @@ class TableEncoder:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns a table must have to be encoded."""
-        return tuple(dict.fromkeys(f.column for f in (*self.numbers, *self.categories)))
+        return tuple(dict.fromkeys([*(f.column for f in self.numbers), *(c.column for c in self.categories)]))
 
     @property
     def feature_names(self) -> list[str]:

@@ -94,7 +94,7 @@ def read_labels(column: pd.Series, info: Column, *, name: str) -> Labels:
     if task == "regression":
         numbers = to_numbers(values)
         good = np.isfinite(numbers)
-        _left_out(findings, column, ~good, name)
+        _left_out(findings, column, ~good)
         if good.sum() < MIN_ROWS:
             raise DataError("E113", f'"{name}" has {good.sum()} rows with a number in "{target}", it takes {MIN_ROWS}.', "Add rows.")
         if numbers[good].min() == numbers[good].max():
@@ -104,7 +104,10 @@ def read_labels(column: pd.Series, info: Column, *, name: str) -> Labels:
         return Labels(target, task, numbers[good], good, tuple(findings))
     levels = to_levels(values, numeric=info.kind == "number" or info.numeric or _is_whole(values[usable]))
     usable, kept = _classes(levels, usable, target, name, findings)
-    _left_out(findings, column, ~present(values), name)
+    _left_out(findings, column, ~present(values))
+    if info.kind == "number" and (distinct := len(set(kept))) > 2:
+        said = f'target "{target}" has {distinct} different whole numbers: taken as classes'
+        findings.append(Finding("note", said))
     return Labels(target, task, kept, usable, tuple(findings))
 
 
@@ -180,7 +183,7 @@ def _classes(levels: np.ndarray, usable: np.ndarray, target: str, name: str, fin
     return usable, levels[usable]
 
 
-def _left_out(findings: list[Finding], column: pd.Series, missing: np.ndarray, name: str) -> None:
+def _left_out(findings: list[Finding], column: pd.Series, missing: np.ndarray) -> None:
     """One finding for the rows without a target, with how the gaps are written."""
     if count := int(missing.sum()):
         written = pd.unique(column[missing].map(lambda v: v if isinstance(v, str) and v.strip() else "empty"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -156,13 +157,15 @@ def audit(table: Table | pd.DataFrame, *, target: str | None, name: str, text: s
     table = as_table(table, name)
     target = find_target(table.frame, target, name)
     _refuse_unknown(table.frame, [*keep, *([text] if text else [])], name)
+    if target in (text, *keep):
+        raise UsageError("E202", f'"{target}" is the target; it cannot be an input too.', "Leave it out of --text and --keep.")
     columns = infer_all(table.frame)
     labels = read_labels(table.frame[target], columns[target], name=name)
     rows = np.flatnonzero(labels.usable)
     lines = table.lines[rows]
     findings = [*_reading(table), *labels.findings]
 
-    dropped, found = audit_table.unusable_columns(columns, target, keep)
+    dropped, found = audit_table.unusable_columns(columns, target, [*keep, text or ""])
     findings += found
     usable = [c for c in columns if c != target and c not in dropped]
     values = {c: clean(table.frame[c])[rows] for c in usable}
@@ -188,6 +191,9 @@ def audit(table: Table | pd.DataFrame, *, target: str | None, name: str, text: s
         "columns": {c: columns[c].kind for c in columns if c != target},
         "used": usable,
     }
+    if labels.task == "classification":
+        names, counts = np.unique(labels.values.astype(str), return_counts=True)
+        facts["class_shares"] = {str(n): float(c) / len(rows) for n, c in zip(names, counts, strict=True)}
     frame = table.frame.iloc[rows][usable].reset_index(drop=True)
     return AuditedTable(name, frame, columns, labels, rows, lines, copies.groups, text_column, findings, facts)
 
@@ -336,6 +342,11 @@ def fit_target(audited: AuditedTable, train: np.ndarray, log: Log) -> tuple[Targ
     return NumberTarget.fit(values, log=use_log, name=labels.name), notes
 
 
+def _cells(frame: pd.DataFrame, rows: np.ndarray, i: int) -> dict[str, Any]:
+    """Row `i` of a part as the user wrote it."""
+    return {str(k): v for k, v in frame.iloc[rows[i]].items()}
+
+
 def build(audited: AuditedTable, parts: Parts, *, seed: int, batch_size: int, workers: int, log: Log) -> Data:
     """`Data` of an audited table cut into parts (places among its usable rows)."""
     if len(parts["train"]) < MIN_ROWS // 2:
@@ -343,7 +354,7 @@ def build(audited: AuditedTable, parts: Parts, *, seed: int, batch_size: int, wo
             "E113", f'"{audited.name}" leaves {len(parts["train"])} rows to train on.', "Add rows, or ask for smaller valid and test."
         )
     target, notes = fit_target(audited, parts["train"], log)
-    y = target.encode(audited.labels.values)
+    y = target.encode(list(audited.labels.values))
     names = {k: [f"{audited.name} line {line}" for line in audited.lines[rows]] for k, rows in parts.items()}
     facts = {**audited.facts, "parts": {k: len(v) for k, v in parts.items()}}
     if audited.text is not None:
@@ -356,7 +367,13 @@ def build(audited: AuditedTable, parts: Parts, *, seed: int, batch_size: int, wo
     else:
         encoder = TableEncoder.fit(audited.frame.iloc[parts["train"]], audited.columns)
         numbers, categories = encoder.encode(audited.frame)
-        sources = {k: TensorSource((numbers[rows], categories[rows]), y[rows], names[k]) for k, rows in parts.items()}
+        sources = {
+            k: TensorSource((numbers[rows], categories[rows]), y[rows], names[k], partial(_cells, audited.frame, rows))
+            for k, rows in parts.items()
+        }
+        if not numbers.shape[1] and not categories.shape[1]:
+            message = f'no column of "{audited.name}" says anything about the training rows: no number varies, no level occurs often enough.'
+            raise DataError("E112", message, "Add rows, or columns.")
         facts |= {"numbers": numbers.shape[1], "categories": categories.shape[1]}
     feeds = make_feeds(sources, batch_size=batch_size, seed=seed, workers=workers, encoder=encoder)
     train = feeds["train"]

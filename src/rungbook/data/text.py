@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,7 +40,7 @@ def words_and_pairs(text: str) -> Iterator[str]:
     """The words of a text, then each two neighbours joined by a blank."""
     words = split_words(text)
     yield from words
-    for a, b in zip(words, words[1:], strict=False):
+    for a, b in pairwise(words):
         yield f"{a} {b}"
 
 

@@ -45,7 +45,7 @@ def baselines(data: Data, *, seed: int = 0, threads: int = 1) -> Scores:
     """
     if data.test is None:
         return {}
-    parts = {k: f for k, f in data.splits().items()}
+    parts = data.splits()
     kind = data.encoder.kind if data.encoder else "array"
     y = {k: f.source.targets() for k, f in parts.items()}
     target = data.target
@@ -59,7 +59,7 @@ def baselines(data: Data, *, seed: int = 0, threads: int = 1) -> Scores:
         mean = float(target.decode(y["train"]).mean())
         table["mean"] = scores(target, y["test"], np.full(len(y["test"]), mean))
     x = {k: design(f, kind, data) for k, f in parts.items()}
-    if kind in ("table", "text") or (kind == "array" and isinstance(target, NumberTarget)):
+    if kind in ("table", "one_hot", "text") or (kind == "array" and isinstance(target, NumberTarget)):
         name = "logistic_regression" if isinstance(target, ClassTarget) else "ridge"
         table[name] = _linear(target, x, y)
     table["random_forest"] = _forest(data, kind, x, y, seed, threads)
@@ -119,7 +119,8 @@ def _linear(target: ClassTarget | NumberTarget, x: dict[str, Any], y: dict[str, 
     from sklearn.linear_model import LogisticRegression, Ridge
 
     judge = "valid" if "valid" in x else "train"
-    best, best_error, answer = None, np.inf, None
+    best: Any = None
+    best_error = np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline stopped early is still one
         if isinstance(target, NumberTarget):
@@ -128,8 +129,7 @@ def _linear(target: ClassTarget | NumberTarget, x: dict[str, Any], y: dict[str, 
                 error = float(np.square(model.predict(x[judge]) - y[judge].numpy().ravel()).mean())
                 if error < best_error:
                     best, best_error = model, error
-            assert best is not None
-            answer = torch.as_tensor(best.predict(x["test"])).reshape(-1, 1)
+            answer: Any = torch.as_tensor(best.predict(x["test"])).reshape(-1, 1)
         else:
             for strength in STRENGTHS:
                 model = LogisticRegression(C=strength, max_iter=200).fit(x["train"], y["train"].numpy())
