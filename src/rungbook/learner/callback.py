@@ -91,3 +91,14 @@ def listeners(callbacks: list[Callback]) -> dict[str, list[Any]]:
     """For each event the bound methods of those callbacks that override it."""
     ordered = sorted(callbacks, key=lambda c: c.order)
     return {e: [getattr(c, e) for c in ordered if getattr(type(c), e) is not getattr(Callback, e)] for e in EVENTS}
+
+
+def named(callbacks: list[Callback]) -> dict[str, Callback]:
+    """Callbacks by the key of their state: the name, with a number where several share it."""
+    found: dict[str, Callback] = {}
+    for callback in callbacks:
+        name, n = callback.name, 2
+        while name in found:
+            name, n = f"{callback.name} {n}", n + 1
+        found[name] = callback
+    return found

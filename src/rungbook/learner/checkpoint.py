@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rungbook.errors import EnvironmentProblem, RungError
 from rungbook.learner.pack import pack, unpack
+from rungbook.learner.untrusted import read_small
 
 FORMAT = 1
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
@@ -76,7 +77,9 @@ def disk_errors(folder: Path, needed: int) -> Iterator[None]:
             raise
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise full(folder, needed) from error
-        raise EnvironmentProblem("E405", f"{folder} cannot be written: {error.strerror or error}.", "Set RUNG_RUNS to a folder you may write.") from error
+        raise EnvironmentProblem(
+            "E405", f"{folder} cannot be written: {error.strerror or error}.", "Set RUNG_RUNS to a folder you may write."
+        ) from error
 
 
 def full(folder: Path, needed: int) -> EnvironmentProblem:
@@ -138,6 +141,8 @@ def save(folder: Path, state: Any, extra: dict[str, bytes] | None = None) -> Non
     with disk_errors(folder.parent, needed):
         if shutil.disk_usage(folder.parent).free < needed:
             raise full(folder.parent, needed)
+        for leftover in (temporary, aside):  # of a process that was killed and had this one's number
+            shutil.rmtree(leftover, ignore_errors=True)
         try:
             os.mkdir(temporary)
             for name, content in files.items():
@@ -168,7 +173,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
         return DamagedCheckpoint("E301", f"{folder.name}/{what}", "An earlier checkpoint is used if there is one.")
 
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads(read_small(folder / MANIFEST))
         body = {"format": manifest["format"], "files": manifest["files"]}
         if manifest["sha256"] != _digest(json.dumps(body, sort_keys=True).encode()):
             raise damaged(f"{MANIFEST} was changed.")
@@ -179,7 +184,9 @@ def read_files(folder: Path) -> dict[str, bytes]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(f"{MANIFEST} cannot be read ({type(error).__name__}).") from error
     if newer:
-        raise EnvironmentProblem("E304", f"{folder.name} has format {manifest['format']}, this rungbook reads up to {FORMAT}.", "pip install -U rungbook")
+        raise EnvironmentProblem(
+            "E304", f"{folder.name} has format {manifest['format']}, this rungbook reads up to {FORMAT}.", "pip install -U rungbook"
+        )
     files = {}
     for name, (size, digest) in entries.items():
         path = folder / name
@@ -206,16 +213,28 @@ def read(folder: Path) -> tuple[Any, dict[str, bytes]]:
 
 def generations(folder: Path) -> list[Path]:
     """Checkpoints of training in `folder`, newest first."""
-    return sorted((p for p in folder.glob("step-*") if p.is_dir()), reverse=True)
+    return sorted((p for p in folder.glob("step-*") if p.is_dir()), key=_age, reverse=True)
 
 
-def save_generation(folder: Path, state: Any, *, step: int, epoch: int, after: Callable[[], None] | None = None) -> Path:
-    """Save as the newest generation; older than the newest two are deleted once this one has been read back."""
-    target = folder / f"step-{step:08d}-{epoch:05d}"
+def _age(path: Path) -> tuple[str, int]:
+    """What generations are sorted by: step and epoch, then how often that step was saved."""
+    name, _, again = path.name.partition(".")
+    return name, int(again) if again.isdecimal() else 0
+
+
+def save_generation(folder: Path, state: Any, *, step: int, epoch: int) -> Path:
+    """Save as the newest generation; once it has been read back, all are deleted but this one and the newest before it.
+
+    A checkpoint of the same step is never replaced but stands beside the new one until that is safe. Those of later steps belong to a
+    training that was given up, or are damaged: they go as well.
+    """
+    name = f"step-{step:08d}-{epoch:05d}"
+    times = [again for same, again in map(_age, generations(folder)) if same == name]
+    target = folder / (f"{name}.{max(times) + 1}" if times else name)
     save(target, state)
-    if after is not None:
-        after()
-    for old in generations(folder)[GENERATIONS:]:
+    there = generations(folder)
+    place = there.index(target)
+    for old in there[:place] + there[place + GENERATIONS :]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 

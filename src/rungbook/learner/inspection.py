@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from rungbook.errors import UsageError
+from rungbook.errors import DataError, NotFinite, UsageError
+from rungbook.learner.diagnose import diagnose
+from rungbook.learner.loading import own_generators, peek
+from rungbook.learner.pack import clone
+from rungbook.learner.random_state import keep_random_state
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -33,22 +38,28 @@ class LearningRates:
 
 @contextmanager
 def untouched(learner: Learner) -> Iterator[None]:
-    """Weights, optimiser, random numbers and modes are afterwards bit for bit what they were."""
-    from rungbook.learner.random_state import keep_random_state
+    """Weights, buffers, optimiser, gradients, random numbers and modes are afterwards bit for bit what they were."""
+    from rungbook.learner.learner import load_optimizer
 
-    weights = {k: v.clone() for k, v in learner.model.state_dict().items()}
-    optimizer = copy.deepcopy(learner.optimizer.state_dict())
-    modes = [(m, m.training) for m in learner.model.modules()]
+    modules = list(learner.model.modules())
+    modes = [m.training for m in modules]
+    # by their place, not through state_dict: buffers may be left out of that, and modules may put new tensors in place of old ones
+    stores = [store for m in modules for store in (m._parameters, m._buffers)]
+    kept = [(store, name, t, t.detach().clone()) for store in stores for name, t in store.items() if t is not None]
+    optimizer = clone(learner.optimizer.state_dict())
     grads = [p.grad for p in learner.params]
-    with keep_random_state():
+    with keep_random_state(*own_generators(learner.train_feed)):
         try:
             yield
         finally:
-            learner.model.load_state_dict(weights)
-            learner.optimizer.load_state_dict(optimizer)
+            for store, name, tensor, value in kept:
+                if 0 not in tensor.stride():  # an expanded buffer is a constant, and cannot be written to
+                    tensor.data.copy_(value)
+                store[name] = tensor  # type: ignore[assignment]
+            load_optimizer(learner.optimizer, optimizer)
             for p, grad in zip(learner.params, grads, strict=True):
                 p.grad = grad
-            for module, mode in modes:
+            for module, mode in zip(modules, modes, strict=True):
                 module.training = mode
 
 
@@ -56,18 +67,25 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
     """Learning rate at which the loss falls fastest (Smith 2017, section 3.3).
 
     The rate grows by a constant factor each step from `low` to `high`, over at most `steps` batches; the run ends when the smoothed loss
-    is four times its best. The suggestion is the rate at the steepest descent of the smoothed loss over log(rate).
+    has risen from its best by three times that. The suggestion is the rate at the steepest descent of the smoothed loss over log(rate).
 
     Args:
         low, high: the range searched.
         steps: batches used at most.
+
+    Raises:
+        DataError, UsageError: model, loss and data do not fit each other, as in `fit`.
+        NotFinite: E501, the loss is not finite even at the smallest rates.
     """
-    lrs, smooth = [], []
-    average, best = 0.0, float("inf")
-    with untouched(self):
+    lrs: list[float] = []
+    smooth: list[float] = []
+    average, best = 0.0, math.inf
+    with untouched(self), closing(_cycle(self, steps)) as batches:
+        diagnose(self)
         torch.manual_seed(self.seed)
-        self.model.train()
-        for i, (x, y) in enumerate(_cycle(self, steps)):
+        if not self.model.training:
+            self.model.train()
+        for i, (x, y) in enumerate(batches):
             lr = low * (high / low) ** (i / max(1, steps - 1))
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
@@ -80,17 +98,18 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
                 nn.utils.clip_grad_norm_(self.params, self.clip)
             average = 0.9 * average + 0.1 * loss.item()
             value = average / (1 - 0.9 ** (i + 1))  # unbiased: the average starts at 0
-            if not value < 4 * best + 1e-12 and i > 5:
+            if not math.isfinite(value) or (i > 5 and value - best > 3 * abs(best) + 1e-12):
                 break
             best = min(best, value)
             lrs.append(lr)
             smooth.append(value)
             self.optimizer.step()
-        self.optimizer.zero_grad()
+    if not lrs:
+        raise NotFinite("E501", f"The loss of the first batch is {value:g}.", "Look for NaN in the inputs and the targets.")
     return LearningRates(_steepest(lrs, smooth), lrs, smooth)
 
 
-def _cycle(learner: Learner, steps: int) -> Iterator[Any]:
+def _cycle(learner: Learner, steps: int) -> Generator[Any, None, None]:
     done, epoch = 0, 0
     while done < steps:
         for batch in learner.train_feed.batches(epoch, 0, learner.device):
@@ -101,9 +120,16 @@ def _cycle(learner: Learner, steps: int) -> Iterator[Any]:
         epoch += 1
 
 
+def _first_batch(learner: Learner) -> Any:
+    batch = peek(learner.train_feed, learner.device)
+    if batch is None:
+        raise DataError("E113", "The train split has no samples.", "Give data with rows in it.")
+    return batch
+
+
 def _steepest(lrs: list[float], losses: list[float]) -> float:
     """Rate of the steepest slope before the minimum, by central differences over five points."""
-    end = max(range(len(losses)), key=lambda i: -losses[i]) + 1
+    end = min(range(len(losses)), key=losses.__getitem__) + 1
     slopes = {i: losses[i + 2] - losses[i - 2] for i in range(2, max(3, end - 2)) if i + 2 < len(losses)}
     return lrs[min(slopes, key=lambda i: slopes[i])] if slopes else lrs[0]
 
@@ -143,7 +169,7 @@ def summary(self: Learner) -> Summary:
     """Layer, output shape, parameters and FLOPs for one sample of the train split, as the model sees it."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    x, _ = next(iter(self.train_feed.batches(0, 0, self.device)))
+    x, _ = _first_batch(self)
     one = tuple(t[:1] for t in x) if type(x) is tuple else (x[:1],)
     rows: list[LayerRow] = []
     handles = []
@@ -193,10 +219,11 @@ def top_losses(self: Learner, n: int = 9, feed: Any = None) -> list[Sample]:
     """The `n` samples of `feed` (default: valid) with the largest loss, worst first."""
     feed = self._feed(feed)
     losses, outputs, targets = [], [], []
-    for _, y, output in self._outputs(feed):
-        losses.append(sample_losses(self.loss, output, y).cpu())
-        outputs.append(output.cpu())
-        targets.append(y.cpu())
+    with closing(self._outputs(feed)) as judged:
+        for _, y, output in judged:
+            losses.append(sample_losses(self.loss, output, y).cpu())
+            outputs.append(output.cpu())
+            targets.append(y.cpu())
     loss, output, target = torch.cat(losses), torch.cat(outputs), torch.cat(targets)
     source = getattr(feed, "source", None)
     worst = loss.argsort(descending=True, stable=True)[:n].tolist()
@@ -227,7 +254,7 @@ def show_batch(self: Learner, n: int = 16) -> Any:
     """Picture of the first `n` training samples as the model sees them (images only), a `rungbook.plot` Picture."""
     from rungbook.plot.images import image_grid
 
-    x, y = next(iter(self.train_feed.batches(0, 0, self.device)))
+    x, y = _first_batch(self)
     return image_grid(_images(x)[:n], [_class(self, v) for v in y[:n].tolist()])
 
 
@@ -235,15 +262,22 @@ def show_results(self: Learner, n: int = 16) -> Any:
     """Picture of `n` valid images with what the model says of them, a `rungbook.plot` Picture."""
     from rungbook.plot.images import image_grid
 
-    x, y, output = next(iter(self._outputs(self._feed(None))))
-    said = output[:n].argmax(1).tolist()
-    titles = [_class(self, a) if a == b else f"{_class(self, b)} (is {_class(self, a)})" for a, b in zip(y[:n].tolist(), said, strict=True)]
+    with closing(self._outputs(self._feed(None))) as judged:
+        x, y, output = next(judged)
+    if y.is_floating_point():
+        pairs = zip(output[:n].flatten(1)[:, 0].tolist(), y[:n].flatten(1)[:, 0].tolist() if y.ndim > 1 else y[:n].tolist(), strict=True)
+        titles = [f"{said:.3g} (is {true:.3g})" for said, true in pairs]
+    else:
+        said, true = output[:n].argmax(1).tolist(), y[:n].tolist()
+        titles = [_class(self, a) if a == b else f"{_class(self, a)} (is {_class(self, b)})" for a, b in zip(said, true, strict=True)]
     return image_grid(_images(x)[:n], titles)
 
 
 def _images(x: Any) -> Tensor:
     if not isinstance(x, Tensor) or x.ndim != 4:
-        raise UsageError("E202", "Only batches of images (n, channels, height, width) can be drawn.", "Look at the tensors: next(iter(data.train)).")
+        raise UsageError(
+            "E202", "Only batches of images (n, channels, height, width) can be drawn.", "Look at the tensors: next(iter(data.train))."
+        )
     return x.detach().float().cpu()
 
 

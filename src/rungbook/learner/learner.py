@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from rungbook.errors import NotFinite, UsageError
 from rungbook.learner import inspection
-from rungbook.learner.callback import Callback, listeners
+from rungbook.learner.callback import Callback, listeners, named
+from rungbook.learner.counting import target_counter
 from rungbook.learner.diagnose import diagnose
-from rungbook.learner.finite import FiniteGuard
-from rungbook.learner.loading import as_feed
+from rungbook.learner.finite import Bad, FiniteGuard
+from rungbook.learner.loading import IterableFeed, as_feed, own_generators, replayed
 from rungbook.learner.metrics import Metric, make_metric
+from rungbook.learner.pack import clone
 from rungbook.learner.random_state import get_random_state, keep_random_state, set_random_state
 from rungbook.learner.schedule import Schedule, make_schedule
 from rungbook.learner.tally import Tally
@@ -102,10 +104,11 @@ class Learner:
         self.train_feed, self.valid_feed = as_feed(train, self.device), None if valid is None else as_feed(valid, self.device)
         self.model = model.to(self.device)
         self.forward = torch.compile(self.model) if compile else self.model
-        self.loss, self.lr, self.seed, self.accumulate, self.clip, self.precision = loss, lr, seed, accumulate, clip, precision
+        self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
+        self.lr, self.seed, self.accumulate, self.clip, self.precision = lr, seed, accumulate, clip, precision
         self.make_optimizer = optimizer
         self.params = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = fused(optimizer, self.params, lr)
+        self.optimizer = make_optimizer(optimizer, self.model, self.params, lr)
         self.metrics = list(metrics)
         self.tally = Tally([make_metric(m) for m in self.metrics])
         self.callbacks = list(callbacks)
@@ -116,6 +119,8 @@ class Learner:
         self.report_every = 50
         self.stop = False
         self._stop_requested = False
+        self._held: dict[str, Any] | None = None
+        self._epoch_random: dict[str, Any] | None = None
 
     # ---------------------------------------------------------------- training
 
@@ -134,24 +139,21 @@ class Learner:
         self.plan = Plan(epochs, len(self.train_feed), self.accumulate, make_schedule(schedule))
         self.epoch = self.batch = self.step = 0
         self.stop = self._stop_requested = False
+        self._held = self._epoch_random = None
         self._listeners = listeners(self.callbacks)
         self._has_schedule = schedule is not None
+        if not self.model.training:  # one in training mode keeps the modes of its parts: some may have been frozen on purpose
+            self.model.train()
         with keep_random_state():
             torch.manual_seed(self.seed + self.epochs_before)
-            diagnose(self)
+            all_count = diagnose(self) and not self._listeners["before_batch"]
+            self._count = target_counter(self.loss, all_count=all_count)
             self._guard = FiniteGuard(self.model, self.optimizer, self.device, self.report_every)
-            self._base = [{k: g[k] for k in ("lr", "momentum", "betas") if k in g} for g in self.optimizer.param_groups]
+            self._base = self._rates()
             try:
-                self._call("before_fit")
-                self.tally.reset()
-                if state is not None:
-                    self.load_state_dict(state)
-                self._guard.keep()
-                while self.epoch < epochs and not self.stop:
-                    self._train_epoch()
-                    self._end_epoch()
-                self._call("after_fit")
+                self._run(state)
             except Interrupted:
+                self._held = {"random": get_random_state(), "rates": self._rates()}
                 self._call("on_interrupt")
                 raise
             except BaseException:
@@ -164,14 +166,38 @@ class Learner:
         self.epochs_before += self.epoch
         return self
 
-    def _train_epoch(self) -> None:
+    def _run(self, state: dict[str, Any] | None) -> None:
+        self._call("before_fit")
+        self.tally.reset()
+        if state is not None:
+            self.load_state_dict(state)
+        self._guard.watch()
+        self._kept_step = self.step
+        while self.epoch < self.plan.epochs and not self.stop:
+            with closing(self._batches()) as batches:  # worker processes end with the epoch, however it ends
+                self._train_epoch(batches)
+            self._end_epoch()
+        self._call("after_fit")
+
+    def _rates(self) -> list[dict[str, Any]]:
+        """What a schedule changes in the optimiser, group by group."""
+        return [{k: g[k] for k in ("lr", "momentum", "betas") if k in g} for g in self.optimizer.param_groups]
+
+    def _batches(self) -> Generator[tuple[Any, Tensor], None, None]:
+        """The epoch's batches from where it stands; a loader that draws its order gets the random numbers it had when the epoch began."""
+        if self.batch == 0 and isinstance(self.train_feed, IterableFeed):
+            self._epoch_random = get_random_state(*own_generators(self.train_feed))
+        yield from replayed(self.train_feed, self.epochs_before + self.epoch, self.batch, self.device, self._epoch_random)
+
+    def _train_epoch(self, batches: Iterable[tuple[Any, Tensor]]) -> None:
         on, tally, guard, params = self._listeners, self.tally, self._guard, self.params
-        self.model.train()
         self._call("before_epoch")
         self._last_report = time.monotonic()
         losses: list[Tensor] = []
         self._window_count: float | Tensor = 0
-        for x, y in self.train_feed.batches(self.epochs_before + self.epoch, self.batch, self.device):
+        for p in params:  # left over by a fit that failed between backward and step
+            p.grad = None
+        for x, y in batches:
             self.x, self.y = x, y
             for f in on["before_batch"]:
                 f(self)
@@ -196,16 +222,16 @@ class Learner:
                 self.step += 1
                 for f in on["after_step"]:
                     f(self)
-                if self.step % self.report_every == 0 or time.monotonic() - self._last_report > REPORT_SECONDS:
+                stop = self._stop_requested
+                if stop or self.step % guard.window == 0 or time.monotonic() - self._last_report > REPORT_SECONDS:
                     self._report()
-                if self._stop_requested:
-                    self._report()
+                if stop:
                     raise Interrupted
         self._report()
 
     def _backward(self) -> float | Tensor:
         """Gradients of the batch; gathered ones are weighted by how many targets each batch's mean was over."""
-        count = target_count(self.loss, self.y)
+        count = self._count(self.y)
         if self.accumulate == 1:
             self.batch_loss.backward()
         else:
@@ -233,20 +259,26 @@ class Learner:
         """Bring losses and metrics to the host, notice a number that is not finite, tell whoever listens."""
         self._last_report = time.monotonic()
         self.tally.flush()
-        since = self._guard.first_bad()
-        if since is not None:
-            self._not_finite(self.step - since)
+        bad = self._guard.first_bad()
+        if bad is not None:
+            self._not_finite(bad)
         self._guard.keep()
+        self._kept_step = self.step
         self._call("after_report")
 
-    def _not_finite(self, step: int) -> None:
+    def _not_finite(self, bad: Bad) -> None:
         back = self._guard.restore()
-        first = max(0, step - 1)
+        step = self.step - (bad.ago or 0)
+        kept = self._kept_step if back == "weights" else step - 1
+        if bad.ago is None:
+            what = f"A weight stopped being finite between step {self._kept_step} and step {step} of {self.plan.steps}"
+        else:
+            what = f"Loss, gradient or weights stopped being finite at step {step} of {self.plan.steps}"
         raise NotFinite(
             "E501",
-            f"Loss, gradient or weights stopped being finite at step {step} of {self.plan.steps} (loss {self.tally.last_loss:.4g}); "
-            f"no update was made from then on, the weights of step {first} are kept"
-            + (f" ({len(back)} tensors put back from the last report)." if back else "."),
+            f"{what} (loss {self.tally.last_loss:.4g}); no update was made from then on, the weights of step {kept} are "
+            + ("put back" if back == "weights" else "kept")
+            + (f", running averages those of step {self._kept_step}." if back == "buffers" else "."),
             f"Try a smaller learning rate (lr={self.lr / 10:g}), clip=1.0, or look for NaN in the inputs.",
         )
 
@@ -275,27 +307,38 @@ class Learner:
     # ---------------------------------------------------------------- continuing
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit for bit: weights, optimiser, random numbers, position, tallies, callbacks."""
+        """Everything needed to continue bit for bit: weights, optimiser, random numbers, position, tallies, callbacks.
+
+        To be taken between two steps: in `after_step` and later events, or once `fit` raised Interrupted. Its tensors are the live ones,
+        as in torch: save or copy them before training goes on.
+        """
+        optimizer = self.optimizer.state_dict()
+        if self._held is not None:  # `fit` is over, and what it changed for its own time is put back already
+            for group, rates in zip(optimizer["param_groups"], self._held["rates"], strict=True):
+                group.update(rates)
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": get_random_state(),
-            "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step, "epochs_before": self.epochs_before},
+            "optimizer": optimizer,
+            "random": get_random_state() if self._held is None else self._held["random"],
+            "epoch_random": self._epoch_random,
+            "position": {k: getattr(self, k) for k in ("epoch", "batch", "step", "epochs_before", "stop")},
             "tally": self.tally.state_dict(),
             "history": list(self.history),
-            "callbacks": {c.name: c.state_dict() for c in self.callbacks},
+            "callbacks": {name: c.state_dict() for name, c in named(self.callbacks).items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` gave; pass it to `fit(..., state=...)` to continue a fit."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         for key, value in state["position"].items():
             setattr(self, key, value)
         self.tally.load_state_dict(state["tally"])
         self.history = list(state["history"])
-        for callback in self.callbacks:
-            callback.load_state_dict(state["callbacks"].get(callback.name, {}))
+        for name, callback in named(self.callbacks).items():
+            if name in state["callbacks"]:  # one that was not there then starts fresh
+                callback.load_state_dict(state["callbacks"][name])
+        self._held, self._epoch_random = None, state["epoch_random"]
         set_random_state(state["random"])
 
     # ---------------------------------------------------------------- looking, without a trace
@@ -303,25 +346,33 @@ class Learner:
     def validate(self, feed: Any = None, metrics: Sequence[Any] | None = None) -> dict[str, Any]:
         """Mean loss and metrics over `feed` (default: valid), in evaluation mode; leaves no trace."""
         tally = Tally([copy.deepcopy(make_metric(m)) for m in (self.metrics if metrics is None else metrics)])
-        tally.reset()
-        for _, y, output in self._outputs(self._feed(feed)):
-            tally.add(self.loss(output, y), output, y, target_count(self.loss, y))
-        return tally.result()
+        count = target_counter(self.loss)
+        with closing(self._outputs(self._feed(feed))) as outputs:
+            for _, y, output in outputs:
+                tally.add(self.loss(output, y), output, y, count(y))
+            return tally.result()
 
     def predict(self, x: Any = None) -> Tensor:
         """Outputs, on the CPU, for a tensor or tuple of tensors ready for the model, or for a feed (default: valid)."""
         if isinstance(x, Tensor | tuple) and not hasattr(x, "batches"):
             first = x[0] if isinstance(x, tuple) else x
             x = [(x, first)]
-        return torch.cat([output.float().cpu() for _, _, output in self._outputs(self._feed(x))])
+        with closing(self._outputs(self._feed(x))) as outputs:
+            return torch.cat([output.float().cpu() for _, _, output in outputs])
 
     def _feed(self, feed: Any) -> Any:
+        """The feed to judge on: in stored order and without augmentation, also if it is the one for training."""
         feed = self.valid_feed if feed is None else feed
         if feed is None:
             raise UsageError("E202", "There is no valid split to judge on.", "Give data with one (valid=0.1), or pass a feed.")
-        return as_feed(feed, self.device)
+        feed = as_feed(feed, self.device)
+        if getattr(feed, "shuffle", False) or getattr(feed, "augment", None) is not None:
+            feed = copy.copy(feed)
+            feed.shuffle, feed.augment = False, None
+        return feed
 
-    def _outputs(self, feed: Any) -> Iterator[tuple[Any, Tensor, Tensor]]:
+    def _outputs(self, feed: Any) -> Generator[tuple[Any, Tensor, Tensor], None, None]:
+        """Inputs, targets and outputs of each batch; to be closed, or the model stays in evaluation mode and gradients stay off."""
         with self.evaluating(), torch.no_grad():
             for x, y in feed.batches(device=self.device):
                 x = tuple(t.to(self.device) for t in x) if type(x) is tuple else x.to(self.device)
@@ -358,18 +409,40 @@ def best_device() -> torch.device:
     return accelerator if accelerator is not None else torch.device("cpu")
 
 
-def fused(make: Callable[..., torch.optim.Optimizer], params: Iterable[Any], lr: float) -> torch.optim.Optimizer:
-    """The optimiser in its fused form where it has one and the caller said nothing else."""
-    params = list(params)
+def make_optimizer(
+    make: Callable[..., torch.optim.Optimizer], model: nn.Module, params: list[nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    """The optimiser in its fused form, where it has one, the gradients are dense and the caller said nothing else.
+
+    Raises:
+        UsageError: E202, its step needs a closure.
+    """
     said = getattr(make, "keywords", {})
     target = getattr(make, "func", make)
     able = inspect.isclass(target) and "fused" in inspect.signature(target).parameters
-    if able and params and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
-        try:
-            return make(params, lr=lr, fused=True)
-        except RuntimeError:  # a device or dtype without a fused kernel
-            pass
-    return make(params, lr=lr)
+    sparse = any(getattr(m, "sparse", False) is True for m in model.modules())  # embeddings: fused kernels take dense gradients only
+    optimizer = None
+    if able and params and not sparse and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
+        with suppress(RuntimeError):  # a device or dtype without a fused kernel
+            optimizer = make(params, lr=lr, fused=True)
+    optimizer = make(params, lr=lr) if optimizer is None else optimizer
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise UsageError(
+            "E202",
+            f"{type(optimizer).__name__} needs a closure that computes the loss several times a step; the Learner computes it once.",
+            "Try optimizer=torch.optim.Adam.",
+        )
+    return optimizer
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a copy of `state`, each tensor in the memory layout of its weight: fused kernels go through both in the order of memory."""
+    optimizer.load_state_dict(clone(state))
+    for p, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
+                values[key] = torch.empty_like(p, dtype=value.dtype).copy_(value)
 
 
 def set_momentum(group: dict[str, Any], value: float) -> None:
@@ -378,12 +451,3 @@ def set_momentum(group: dict[str, Any], value: float) -> None:
         group["betas"] = (value, *group["betas"][1:])
     elif group.get("momentum"):
         group["momentum"] = value
-
-
-def target_count(loss: Any, target: Tensor) -> float | Tensor:
-    """Over how many targets the mean loss of a batch was taken: samples, or for sequences the targets not ignored (-100)."""
-    if hasattr(loss, "count"):
-        return loss.count(target)
-    if target.ndim > 1 and not target.is_floating_point():
-        return (target != -100).sum()
-    return len(target)

@@ -19,13 +19,24 @@ def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
     """
     tensors: dict[str, Tensor] = {}
     seen: dict[tuple[Any, ...], str] = {}
+    memory: set[int] = set()
+
+    def store(node: Tensor, place: str) -> str:
+        while place in tensors:  # {"a": {"b": ...}} and {"a.b": ...} are two places with one name
+            place += "'"
+        plain = node.detach().cpu().contiguous()
+        where = plain.untyped_storage().data_ptr()
+        tensors[place] = plain.clone() if where in memory else plain  # the file format refuses tensors that share memory
+        memory.add(where)
+        return place
 
     def walk(node: Any, place: str) -> Any:
         if isinstance(node, Tensor):
-            same = (node.data_ptr(), node.shape, node.stride(), node.dtype, node.device) if node.numel() else (place,)
+            if not node.numel():
+                return {"$tensor": store(node, place)}
+            same = (node.data_ptr(), node.shape, node.stride(), node.dtype, node.device)
             if same not in seen:
-                seen[same] = place
-                tensors[place] = node.detach().cpu().contiguous()
+                seen[same] = store(node, place)
             return {"$tensor": seen[same]}
         if isinstance(node, dict):
             if all(isinstance(k, str) and not k.startswith(_MARK) for k in node):

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 
-def get_random_state() -> dict[str, Any]:
-    """State of Python's, numpy's and torch's global generators, on every device in use."""
+def get_random_state(*generators: torch.Generator) -> dict[str, Any]:
+    """State of Python's, numpy's and torch's global generators, on every device in use, and of `generators` besides."""
     version, internal, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
@@ -22,25 +22,29 @@ def get_random_state() -> dict[str, Any]:
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
+    if generators:
+        state["own"] = [g.get_state() for g in generators]
     return state
 
 
-def set_random_state(state: dict[str, Any]) -> None:
-    """Put back what `get_random_state` gave."""
+def set_random_state(state: dict[str, Any], *generators: torch.Generator) -> None:
+    """Put back what `get_random_state` gave; states of devices that are not here are left out."""
     torch.set_rng_state(state["torch"].cpu())
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))
-    if "cuda" in state:
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+    for device, device_state in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(device_state.cpu(), device)
+    for generator, own in zip(generators, state.get("own", ()), strict=False):
+        generator.set_state(own.cpu())
 
 
 @contextmanager
-def keep_random_state() -> Iterator[None]:
+def keep_random_state(*generators: torch.Generator) -> Iterator[None]:
     """Whatever is drawn inside, the generators are afterwards as they were."""
-    state = get_random_state()
+    state = get_random_state(*generators)
     try:
         yield
     finally:
-        set_random_state(state)
+        set_random_state(state, *generators)

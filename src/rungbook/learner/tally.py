@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rungbook.errors import UsageError
 from rungbook.learner.metrics import Metric
 
 PENDING_ELEMENTS = 1 << 18
@@ -23,9 +24,15 @@ class Tally:
 
     Args:
         metrics: judged on (output, target) of each batch.
+
+    Raises:
+        UsageError: E202, two metrics have one name.
     """
 
     def __init__(self, metrics: list[Metric]) -> None:
+        names = ["loss", *(m.name for m in metrics)]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise UsageError("E202", f'Two columns would be called "{twice[0]}".', "Name the function or the metric otherwise.")
         self.metrics = metrics
         self._exact = [m for m in metrics if m.exact]
         self._ordered = [m for m in metrics if not m.exact]
@@ -59,10 +66,11 @@ class Tally:
         """Bring everything pending to the host; the only place that waits for the device."""
         if not self._losses:
             return
-        losses = torch.stack(self._losses).double().tolist()
-        for loss, count in zip(losses, self._counts, strict=True):
-            self.loss_sum += loss * float(count)
-            self.count += float(count)
+        losses = torch.stack(self._losses).cpu().double().tolist()
+        for loss, count in zip(losses, _numbers(self._counts), strict=True):
+            if count:  # the mean over no targets at all is nan, and says nothing
+                self.loss_sum += loss * count
+                self.count += count
         self.last_loss = losses[-1]
         self._losses, self._counts = [], []
         self._count_exact()
@@ -99,3 +107,11 @@ class Tally:
         self.loss_sum, self.count, self.last_loss = state["loss_sum"], state["count"], state["last_loss"]
         for metric in self.metrics:
             metric.load_state_dict(state["metrics"][metric.name])
+
+
+def _numbers(counts: list[float | Tensor]) -> list[float]:
+    """Counts on the host, waiting for the device once."""
+    tensors = [c for c in counts if isinstance(c, Tensor)]
+    if len(tensors) == len(counts):
+        return torch.stack(tensors).cpu().double().tolist()
+    return [float(c) for c in counts]

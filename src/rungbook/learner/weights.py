@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rungbook.errors import DataError, UsageError, nearest
-
-MAX_RATIO = 1.1
-"""A torch file stores its tensors uncompressed: one that unpacks to more than this share of itself is no torch file."""
+from rungbook.learner.untrusted import check_torch_file
 
 
 @dataclass(frozen=True)
@@ -45,16 +42,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not content or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
-        raise UsageError("E302", f"{path} does not hold named tensors.", "Save a state_dict: safetensors.torch.save_file(model.state_dict(), path).")
+        raise UsageError(
+            "E302", f"{path} does not hold named tensors.", "Save a state_dict: safetensors.torch.save_file(model.state_dict(), path)."
+        )
     return {k.removeprefix("module."): v for k, v in content.items()}
 
 
 def _torch_file(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(i.file_size for i in archive.infolist())
-        if unpacked > MAX_RATIO * path.stat().st_size + 65536:
-            raise ValueError("it unpacks to far more than its size")
+    check_torch_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -78,7 +73,11 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], *, name: str = "T
     missing, wrong = [k for k in own if k not in weights], [k for k in own if k in weights and k not in fits]
     left = [k for k in weights if k not in own]
     if missing or wrong or left:
-        raise DataError("E303", f"{name} fit {len(fits)} of {len(own)} tensors. " + _first_problem(own, weights, missing, wrong, left), _remedy(missing, left))
+        raise DataError(
+            "E303",
+            f"{name} fit {len(fits)} of {len(own)} tensors. " + _first_problem(own, weights, missing, wrong, left),
+            _remedy(missing, left),
+        )
     model.load_state_dict(weights)
     return Match(len(own), sum(v.numel() for v in own.values()))
 

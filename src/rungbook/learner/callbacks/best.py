@@ -27,6 +27,10 @@ class _Watch(Callback):
         self.sign = 1.0 if name != "loss" and make_metric(name).higher_is_better else -1.0
         self.best, self.best_epoch = -math.inf, 0
 
+    def before_fit(self, learner: Learner) -> None:
+        """Nothing is known yet: what an earlier fit found is no measure of this one."""
+        self.best, self.best_epoch = -math.inf, 0
+
     def improved(self, learner: Learner) -> bool:
         """Whether this epoch beat all before; a value that is not a number never does."""
         if self.monitor not in learner.row:
@@ -55,6 +59,11 @@ class KeepBest(_Watch):
     def __init__(self, monitor: str = "valid_loss") -> None:
         super().__init__(monitor)
         self.weights: dict[str, Any] | None = None
+
+    def before_fit(self, learner: Learner) -> None:
+        """Forget the weights of an earlier fit."""
+        super().before_fit(learner)
+        self.weights = None
 
     def after_epoch(self, learner: Learner) -> None:
         """Copy the weights if they are the best yet."""

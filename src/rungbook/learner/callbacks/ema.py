@@ -37,6 +37,7 @@ class EMA(Callback):
         """Begin with the weights there are."""
         self._weights = [t.detach() for t in (*learner.model.parameters(), *learner.model.buffers())]
         self.average = [t.clone() for t in self._weights]
+        self._swapped = False
         self._floats = [i for i, t in enumerate(self._weights) if t.is_floating_point()]
         self._others = [i for i, t in enumerate(self._weights) if not t.is_floating_point()]
 

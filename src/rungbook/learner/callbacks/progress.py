@@ -49,7 +49,12 @@ class Progress(Callback):
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), TextColumn("loss {task.fields[loss]:.3f}"), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=32),
+                TextColumn("loss {task.fields[loss]:.3f}"),
+                TimeRemainingColumn(),
+            )
             # drawn by hand at reports: rich's own refresh thread would cost every step
             self._bar = Bar(*columns, console=self.console, transient=True, auto_refresh=False)
             self._task = self._bar.add_task("training", total=learner.plan.steps, loss=float("nan"))
@@ -65,7 +70,9 @@ class Progress(Callback):
             self._bar.update(learner.step - self._bar.n)
         else:
             epoch = min(learner.epoch + 1, learner.plan.epochs)
-            self._bar.update(self._task, completed=learner.step, description=f"epoch {epoch}/{learner.plan.epochs}", loss=learner.tally.last_loss)
+            self._bar.update(
+                self._task, completed=learner.step, description=f"epoch {epoch}/{learner.plan.epochs}", loss=learner.tally.last_loss
+            )
             self._bar.refresh()
 
     def after_epoch(self, learner: Learner) -> None:
@@ -99,7 +106,12 @@ class Progress(Callback):
 
 
 def _short(name: str) -> str:
-    shorter = {"root_mean_squared_error": "rmse", "root_mean_squared_log_error": "rmsle", "mean_absolute_error": "mae", "balanced_accuracy": "balanced"}
+    shorter = {
+        "root_mean_squared_error": "rmse",
+        "root_mean_squared_log_error": "rmsle",
+        "mean_absolute_error": "mae",
+        "balanced_accuracy": "balanced",
+    }
     name = name.removeprefix("valid_")
     return shorter.get(name, name)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rungbook.learner.callback import Callback
+from rungbook.learner.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -31,19 +31,23 @@ class Recorder(Callback):
         self.steps: list[int] = []
         self.lrs: list[float] = []
         self.losses: list[float] = []
-        self._written = 0
+        self._count = 0
+        self._rows: int | None = None
 
     def before_fit(self, learner: Learner) -> None:
-        """Begin with empty files; continuing cuts them back in `load_state_dict`."""
+        """Begin a new file."""
         self._started = time.monotonic()
-        if self.folder is not None:
-            self._cut(0)
+        self._rows, self._count = 0, 0
 
-    def _cut(self, size: int) -> None:
-        assert self.folder is not None
-        with open(self.folder / "metrics.jsonl", "ab") as f:
-            f.truncate(size)
-        self._written = size
+    def before_epoch(self, learner: Learner) -> None:
+        """Bring the file to where training stands: emptied at the start, or without the lines that will be written again."""
+        if self.folder is None or self._rows is None:
+            return
+        path, rows = self.folder / "metrics.jsonl", learner.history[len(learner.history) - self._rows :]
+        content = b"".join(map(_line, rows))
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content)
+        self._rows = None
 
     def after_report(self, learner: Learner) -> None:
         """Remember where the loss stood."""
@@ -53,24 +57,27 @@ class Recorder(Callback):
 
     def after_epoch(self, learner: Learner) -> None:
         """Write the row."""
+        self._count += 1
         if self.folder is None:
             return
-        row = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in learner.row.items()}
-        line = (json.dumps(row) + "\n").encode()
+        row = learner.row
         with open(self.folder / "metrics.jsonl", "ab") as f:
-            f.write(line)
-        self._written += len(line)
+            f.write(_line(row))
         with open(self.folder / "timing.jsonl", "a") as f:
             f.write(json.dumps({"epoch": row["epoch"], "step": row["step"], "seconds": round(time.monotonic() - self._started, 3)}) + "\n")
 
+    def after_fit(self, learner: Learner) -> None:
+        """A fit that had no epoch left still finds its lines."""
+        self.before_epoch(learner)
+
     def state_dict(self) -> dict[str, Any]:
-        """How much was written; the file is on the disk before a checkpoint says so."""
-        if self.folder is not None and (self.folder / "metrics.jsonl").exists():
-            with open(self.folder / "metrics.jsonl", "rb") as f:
-                os.fsync(f.fileno())
-        return {"written": self._written}
+        """How many of the learner's rows are this fit's: the file can be made again from them."""
+        return {"rows": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Cut the file back to where the checkpoint was taken; the rest is written again, byte for byte."""
-        if self.folder is not None and state:
-            self._cut(state["written"])
+        """Take up what `state_dict` gave; the file follows when the epoch begins."""
+        self._rows = self._count = state["rows"]
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return (json.dumps({k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}) + "\n").encode()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rungbook.learner.callback import Callback
-from rungbook.learner.checkpoint import save_generation
+from rungbook.learner.checkpoint import clear_leftovers, disk_errors, save_generation
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -27,8 +27,10 @@ class Checkpoints(Callback):
         self.folder, self.seconds = Path(folder), seconds
 
     def before_fit(self, learner: Learner) -> None:
-        """Begin to count."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Begin to count; clear away what a killed process left half-written."""
+        with disk_errors(self.folder, 4096):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(self.folder)
         self._last = time.monotonic()
 
     def save(self, learner: Learner) -> None:
