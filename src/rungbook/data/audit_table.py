@@ -150,9 +150,10 @@ def rows_that(n: int, verb: str) -> str:
 
 
 def _groups(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Group of each row (by equal hash), first row of each group, size of each group."""
-    _, first, groups, sizes = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
-    return groups.reshape(-1), first, sizes
+    """Group of each row (by equal hash), first row of each group, size of each group; groups count in order of appearance."""
+    groups, names = pd.factorize(hashes)
+    _, first = np.unique(groups, return_index=True)
+    return groups, first, np.bincount(groups, minlength=len(names))
 
 
 def near_copies(hashes: np.ndarray, names: list[str], columns: dict[str, Column], lines: np.ndarray) -> list[Finding]:

@@ -121,7 +121,8 @@ def to_levels(values: np.ndarray, *, numeric: bool) -> np.ndarray:
     numbers = to_numbers(np.asarray(levels, dtype=object)) if numeric and len(levels) else np.full(len(levels), np.nan)
     for i, level in enumerate(levels):
         number = numbers[i]
-        written[i] = str(level) if np.isnan(number) else number_text(number)
+        plain = np.isnan(number) or isinstance(level, (bool, np.bool_))  # True reads as 1, and is not meant so
+        written[i] = str(level) if plain else number_text(number)
     return written[codes]
 
 
@@ -145,7 +146,7 @@ def date_parts(dates: np.ndarray) -> dict[str, np.ndarray]:
     index = pd.DatetimeIndex(dates)
     missing = np.isnat(dates)
     days = (dates - np.datetime64(0, "s")) / np.timedelta64(86400, "s")
-    parts = {"year": index.year, "month": index.month, "day_of_week": index.dayofweek, "days": days}
+    parts = {"year": index.year, "month": index.month, "day_of_week": index.day_of_week, "days": days}
     return {k: np.where(missing, np.nan, np.asarray(v, dtype=np.float64)) for k, v in parts.items()}
 
 

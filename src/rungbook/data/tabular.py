@@ -372,7 +372,9 @@ def build(audited: AuditedTable, parts: Parts, *, seed: int, batch_size: int, wo
             for k, rows in parts.items()
         }
         if not numbers.shape[1] and not categories.shape[1]:
-            message = f'no column of "{audited.name}" says anything about the training rows: no number varies, no level occurs often enough.'
+            message = (
+                f'no column of "{audited.name}" says anything about the training rows: no number varies, no level occurs often enough.'
+            )
             raise DataError("E112", message, "Add rows, or columns.")
         facts |= {"numbers": numbers.shape[1], "categories": categories.shape[1]}
     feeds = make_feeds(sources, batch_size=batch_size, seed=seed, workers=workers, encoder=encoder)

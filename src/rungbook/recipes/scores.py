@@ -70,18 +70,3 @@ def _number_scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
     if truth.min() > 0 and guess.min() > 0:
         found["root_mean_squared_log_error"] = float(root_mean_squared_log_error(truth, guess))
     return found
-
-
-def interval(accuracy: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share of `n` (Wilson 1927): stays within 0..1 and holds for few samples.
-
-    Args:
-        accuracy: the share found, 0 to 1.
-        n: of how many samples.
-        z: quantile of the normal distribution; 1.96 for 95 %.
-    """
-    if n < 1:
-        return 0.0, 1.0
-    centre = (accuracy + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)

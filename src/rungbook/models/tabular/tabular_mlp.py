@@ -2,7 +2,7 @@
 
 Guo and Berkhahn 2016, "Entity embeddings of categorical variables", for the embeddings. The linear model beside the MLP is as in Cheng et
 al. 2016, "Wide & deep learning for recommender systems". Different from the latter: it is not trained along but solved in closed form
-(`average_with_ridge`) and the answer is the average of the two. Trained together, the two come to make the same errors; solved and
+(`start_from_ridge`) and the answer is the average of the two. Trained together, the two come to make the same errors; solved and
 trained apart they make different ones, and on tables of a thousand rows the average beats both.
 """
 
@@ -38,7 +38,7 @@ class TabularMLP(nn.Module):
         max_embed_dim: largest size of a level's vector; small categories take half their levels.
 
     Shape: (B, F) float and (B, C) int64 -> (B, out_features). In train mode the output is the MLP's alone, so that the MLP learns the
-    target and not what the linear model leaves over; `linear_share` (0 until `average_with_ridge`) says how much the linear model counts
+    target and not what the linear model leaves over; `linear_share` (0 until `start_from_ridge`) says how much the linear model counts
     in eval mode.
 
     Raises:
@@ -94,7 +94,7 @@ class TabularMLP(nn.Module):
 
 
 @torch.no_grad()
-def average_with_ridge(model: TabularMLP, data: Any, *, share: float = 0.5, alphas: Sequence[float] = ALPHAS) -> float | None:
+def start_from_ridge(model: TabularMLP, data: Any, *, share: float = 0.5, alphas: Sequence[float] = ALPHAS) -> float | None:
     """Put the ridge solution of the training rows beside the MLP: min |y - X w - b|^2 + alpha |w|^2 (Hoerl and Kennard 1970).
 
     Args:
