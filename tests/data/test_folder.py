@@ -208,7 +208,7 @@ def test_input_size(tmp_path: Path) -> None:
     for i in range(12):
         for name, side in (("a", 20), ("b", 300)):
             save(tmp_path / name / f"{i}.png", photo(i + side, side, side + 7))
-    assert folder_data(tmp_path).facts["shape"] == [3, 64, 64]
+    assert folder_data(tmp_path).facts["shape"] == [3, 48, 48]
     assert folder_data(tmp_path, image_size=32).facts["shape"] == [3, 32, 32]
     shutil.rmtree(tmp_path / "b")
     folder(tmp_path, classes=("c",), seed=7)
