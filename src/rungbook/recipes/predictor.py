@@ -118,9 +118,13 @@ def load(run: str | Path | Run, *, device: str | torch.device | None = None) -> 
     try:
         card = json.loads(files[CARD])
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in card["options"].items()}
+        with torch.device("meta"):  # sizes without memory: the card must not ask for more than the weights are
+            planned = {k: v.shape for k, v in create_model(card["model"], **options).state_dict().items()}
+        if planned != {k: v.shape for k, v in state["model"].items()}:
+            raise ValueError("model.json describes another model than the weights are of")
         model = create_model(card["model"], **options)
         model.load_state_dict(state["model"])
         encoder, target = restore_encoder(card["encoder"]), restore(card["target"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DamagedCheckpoint("E301", f"{found.final} holds no usable model ({error}).", "Train it again.") from error
     return Predictor(model, encoder, target, None if device is None else torch.device(device))
