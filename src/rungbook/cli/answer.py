@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 INTERRUPTED, OWN_FAULT = 5, 70
+BLOTTED_FROM = 6
+"""Characters from which a word of the user's is taken out of crash reports; shorter ones are no secrets and would riddle the text."""
 
 
 def console(as_json: bool = False) -> Any:
@@ -43,12 +45,12 @@ def run_command(app: Any, arguments: list[str]) -> int:
     """Run the app; gives the exit code."""
     debug, as_json = "--debug" in arguments, "--json" in arguments
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="rung", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print("stopped; there was nothing to save yet", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -63,13 +65,33 @@ def _tell(error: Exception, as_json: bool) -> int:
     from rungbook.errors import CODES, RungError
 
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # typer's own: unknown option, missing argument
-        usage = error.ctx.get_usage() + "\n" if getattr(error, "ctx", None) else ""
-        return _say({"error": "E201", "message": error.format_message(), "fix": "See rung --help.", "exit": 2}, usage, as_json)
+        context = getattr(error, "ctx", None)
+        usage = context.get_usage() + "\n" if context else ""
+        return _say({"error": "E201", "message": error.format_message(), "fix": _usage_fix(error), "exit": 2}, usage, as_json)
     if isinstance(error, RungError):
         return _say(error.describe(), f"{CODES[error.code]}\n", as_json)
     report = _crash_report(error)
     message = f"{type(error).__name__} inside rungbook: this is our fault, not yours."
     return _say({"error": "E701", "message": message, "fix": f"Please report it with {report}", "exit": OWN_FAULT}, "", as_json)
+
+
+def _usage_fix(error: Any) -> str:
+    """The right form of an unknown option or verb, where it can be guessed."""
+    from rungbook.errors import nearest
+
+    context = getattr(error, "ctx", None)
+    verb = context.command_path if context else "rung"
+    option = (getattr(error, "option_name", "") or "").lstrip("-")
+    if option and verb in ("rung train", "rung resume"):
+        from rungbook.recipes.recipe import Recipe
+
+        key = option.replace("-", "_")
+        if key in Recipe.__dataclass_fields__ or nearest(key, Recipe.__dataclass_fields__):
+            return f"Settings are key=value, without dashes: {verb} ... {(nearest(key, Recipe.__dataclass_fields__) or [key])[0]}=VALUE"
+    known = [o.lstrip("-") for p in context.command.params for o in p.opts if o.startswith("--")] if option and context else []
+    if near := nearest(option, known):
+        return f"Did you mean --{near[0]}?"
+    return f"See {verb} --help"
 
 
 def _say(problem: dict[str, Any], before: str, as_json: bool) -> int:
@@ -86,13 +108,27 @@ def _say(problem: dict[str, Any], before: str, as_json: bool) -> int:
     return int(problem["exit"])
 
 
-def _crash_report(error: Exception) -> Path:
-    """A file with the traceback and versions; nothing of the environment or the arguments gets into it."""
+def _crash_report(error: Exception) -> str:
+    """A file with the traceback and versions; words of the command line and of the environment are blotted out of it."""
     import tempfile
 
     from rungbook.recipes.runs import versions
 
-    text = "".join(traceback.format_exception(error)) + "\n" + json.dumps(versions()) + "\n"
-    with tempfile.NamedTemporaryFile("w", prefix="rung-crash-", suffix=".txt", delete=False) as f:
-        f.write(text)
-    return Path(f.name)
+    text = _blotted("".join(traceback.format_exception(error))) + "\n" + json.dumps(versions()) + "\n"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="rung-crash-", suffix=".txt", delete=False) as f:
+            f.write(text)
+    except OSError:
+        sys.stderr.write(text)
+        return "the lines above"
+    return f.name
+
+
+def _blotted(text: str) -> str:
+    """The text without the user's own words: an error's message may quote them, and a report is passed on."""
+    import os
+
+    own = {w for a in sys.argv[1:] for w in (a, *a.split("="))} | set(os.environ.values())
+    for word in sorted((w for w in own if len(w) >= BLOTTED_FROM), key=len, reverse=True):
+        text = text.replace(word, "[...]")
+    return text

@@ -15,10 +15,9 @@ def listing(
     debug: Debug = False,
 ) -> int:
     """List what there is, a line each."""
-    from rich.markup import escape
-
     from rungbook.cli.answer import console, emit
     from rungbook.errors import UsageError, did_you_mean
+    from rungbook.recipes.about_data import paragraph, plain
 
     if what and what not in LISTS:
         raise UsageError("E201", f'There is no list of "{what}".', did_you_mean(what, LISTS))
@@ -28,8 +27,8 @@ def listing(
         out.print(f"[bold]{name}[/]")
         width = max(map(len, entries))
         for key, about in entries.items():
-            out.print(f"  {key:<{width}}  {escape(about)}", soft_wrap=True)
-    out.print("train one: rung train digits", style="dim")
+            paragraph(out, f"  {key:<{width}}  ", about)
+    plain(out, f"next: {NEXT[what]}", "dim")
     if as_json:
         emit(chosen)
     return 0
@@ -53,5 +52,12 @@ def _data() -> dict[str, str]:
     return data_names()
 
 
+NEXT = {
+    "": "rung train digits",
+    "recipes": "rung train digits",
+    "models": "rung train digits model=mlp",
+    "data": "rung data iris",
+}
+"""What to do after each list."""
 LISTS: dict[str, Any] = {"recipes": _recipes, "models": _models, "data": _data}
 """What can be listed."""

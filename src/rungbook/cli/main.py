@@ -15,7 +15,7 @@ from rungbook.cli import data, evaluate, listing, predict, resume, runs, train
 
 app = typer.Typer(
     name="rung",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -42,8 +42,14 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False) -> None:
-    """Options before the verb."""
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> int:
+    """Options before the verb; without a verb, the list of them."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+    return 0
 
 
 def main() -> None:

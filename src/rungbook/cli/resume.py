@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
-from rungbook.cli.train import AsJson, Debug, say_interrupted
+from rungbook.cli.train import AsJson, Debug, say_stopped
 
 
 def resume(
     run: Annotated[str | None, typer.Argument(help="Path, name or number of the run; the newest resumable one if left out.")] = None,
-    settings: Annotated[list[str] | None, typer.Argument(help="threads=, workers= and device= may change.", metavar="[KEY=VALUE]...")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="threads=, workers= and device= may change.", metavar="[KEY=VALUE]...")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> int:
     """Continue a run where it stopped, exactly as if it had not."""
-    from rungbook.cli.answer import INTERRUPTED, console, emit
-    from rungbook.learner.learner import Interrupted
+    from rungbook.cli.answer import console, emit
     from rungbook.recipes import session
     from rungbook.recipes.recipe import find_recipe, parse_settings
     from rungbook.recipes.runs import find_run
@@ -30,9 +31,8 @@ def resume(
     out = console(as_json)
     try:
         result = session.resume(found, changes=changes, console=out)
-    except Interrupted:
-        say_interrupted(out)
-        return INTERRUPTED
+    except session.Stopped as stopped:
+        return say_stopped(out, stopped, as_json)
     if as_json:
         emit(result)
     return 0

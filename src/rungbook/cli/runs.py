@@ -26,6 +26,7 @@ def list_runs(as_json: AsJson = False, debug: Debug = False) -> int:
     from rich.table import Table
 
     from rungbook.cli.answer import console, emit
+    from rungbook.recipes.about_data import plain
     from rungbook.recipes.runs import runs_folder
 
     rows = [_summary(run) for run in _readable()]
@@ -33,13 +34,19 @@ def list_runs(as_json: AsJson = False, debug: Debug = False) -> int:
     if rows:
         table = Table("run", "recipe", "data", "status", "test", "epochs", "tags", box=None, header_style="bold")
         for r in rows:
-            table.add_row(*(escape(str(r[k])) for k in ("name", "recipe", "data", "status", "shown", "epochs")), escape(", ".join(r["tags"])))
+            table.add_row(
+                *(escape(str(r[k])) for k in ("name", "recipe", "data", "status", "shown", "epochs")), escape(", ".join(r["tags"]))
+            )
         out.print(table)
-        out.print("compare: rung runs compare A B    use: rung predict RUN", style="dim")
+        last = rows[-1]["name"]
+        waiting = [r["name"] for r in rows if r["status"] == "interrupted"]
+        first = f"continue: rung resume {waiting[-1]}" if waiting else f"use: rung predict {last}"
+        other = f"    compare: rung runs compare {rows[-2]['name']} {last}" if len(rows) > 1 else ""
+        plain(out, first + other, "dim")
     else:
-        out.print(f"no runs in {runs_folder()} yet: rung train digits")
+        plain(out, f"no runs in {runs_folder()} yet; make one: rung train digits")
     if as_json:
-        emit({"runs": [{k: v for k, v in r.items() if k != "shown"} for r in rows]})
+        emit({"runs": [{k: v for k, v in r.items() if k != "shown" and v != ""} for r in rows]})
     return 0
 
 
@@ -58,17 +65,20 @@ def _readable() -> list[Any]:
 
 
 def _summary(run: Any) -> dict[str, Any]:
-    from rungbook.recipes.speak import number
+    from rungbook.recipes.speak import number, short
 
     record = run.record()
+    status = record["status"]
+    if status == "started":  # a killed process could not write that it ended
+        status = "running" if run.holder() else "interrupted"
     test = record.get("result", {}).get("test", {})
-    metric = next((m for m in ("accuracy", "root_mean_squared_log_error", "r2") if m in test), None)
+    metric = record.get("headline")
     return {
         "name": run.name,
         "recipe": record["recipe"],
         "data": record["data"]["name"],
-        "status": record["status"],
-        "shown": f"{metric} {number(metric, test[metric])}" if metric else "",
+        "status": status,
+        "shown": f"{short(metric)} {number(metric, test[metric])}" if metric in test else "",
         "test": test,
         "epochs": record.get("result", {}).get("epochs", ""),
         "tags": record.get("tags", []),
@@ -94,11 +104,12 @@ def compare(
     differing = {k: (left.get(k), right.get(k)) for k in dict.fromkeys([*left, *right]) if left.get(k) != right.get(k)}
     out = console(as_json)
     table = Table("", a.name, b.name, box=None, header_style="bold")
-    for key, values in differing.items():
+    for key, values in ((k, v) for k, v in differing.items() if k != "data.fingerprint"):
         table.add_row(key, *("-" if v is None else escape(f"{v:.6g}" if isinstance(v, float) else str(v)) for v in values))
     out.print(table if differing else "the two runs have the same settings, data and results")
     if left.get("data.fingerprint") != right.get("data.fingerprint"):
-        out.print("[yellow]the runs were judged on different data or splits: their results cannot be compared directly[/]")
+        out.print("the runs were judged on different data or splits: their results cannot be compared directly", style="yellow")
+    out.print(f"look closer: the report.html in {a.path} and in {b.path}", style="dim", markup=False, soft_wrap=True)
     if as_json:
         emit({"runs": [a.name, b.name], "differences": {k: list(v) for k, v in differing.items()}})
     return 0
@@ -125,23 +136,27 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 @app.command("tag")
 def tag(
     run: Annotated[str, typer.Argument(help="A run.")],
-    tags: Annotated[list[str], typer.Argument(help="Words to add; -WORD takes one away.")],
+    tags: Annotated[list[str] | None, typer.Argument(help="Words to add.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", help="Word to take away; may be repeated.")] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> int:
-    """Add words to a run, to find it again; -WORD takes one away."""
+    """Add words to a run, to find it again, or take them away."""
     from rungbook.cli.answer import console, emit
+    from rungbook.errors import UsageError, did_you_mean
+    from rungbook.recipes.about_data import plain
     from rungbook.recipes.runs import find_run
 
     found = find_run(run)
     have = list(found.record().get("tags", []))
-    for word in tags:
-        if word.startswith("-"):
-            have = [t for t in have if t != word[1:]]
-        elif word not in have:
-            have.append(word)
+    for word in remove or ():
+        if word not in have:
+            raise UsageError("E201", f'{found.name} has no tag "{word}".', did_you_mean(word, have))
+    have = [t for t in dict.fromkeys([*have, *(tags or ())]) if t not in (remove or ())]
     found.update(tags=have)
-    console(as_json).print(f"{found.name}: {', '.join(have) or 'no tags'}", markup=False)
+    out = console(as_json)
+    plain(out, f"{found.name}: {', '.join(have) or 'no tags'}")
+    plain(out, "see all: rung runs", "dim")
     if as_json:
         emit({"run": str(found.path), "tags": have})
     return 0
@@ -159,17 +174,22 @@ def delete(
 
     from rungbook.cli.answer import console, emit
     from rungbook.errors import UsageError
+    from rungbook.recipes.about_data import plain
     from rungbook.recipes.runs import delete_run, find_run
+    from rungbook.recipes.speak import plural
 
     found = list({run.path: run for run in map(find_run, names)}.values())
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("E202", f"Deleting {len(found)} runs needs a yes, and nobody can be asked.", "Say --yes.")
-        if not typer.confirm(f"Delete {', '.join(r.name for r in found)}?"):
+            command = f"rung runs delete {' '.join(r.name for r in found)} --yes"
+            raise UsageError("E202", f"Deleting {plural(len(found), 'run')} needs a yes, and nobody can be asked.", command)
+        if not typer.confirm(f"Delete {', '.join(r.name for r in found)}?", err=as_json):
             return 0
     for run in found:
         delete_run(run)
-    console(as_json).print(f"deleted {', '.join(r.name for r in found)}", markup=False)
+    out = console(as_json)
+    plain(out, f"deleted {', '.join(r.name for r in found)}")
+    plain(out, "see what is left: rung runs", "dim")
     if as_json:
         emit({"deleted": [r.name for r in found]})
     return 0

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from rungbook.recipes.recipe import Recipe
+    from rungbook.recipes.session import Stopped
 
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one line of JSON; everything else goes to standard error.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -15,7 +16,9 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 def train(
     what: Annotated[str, typer.Argument(help="A recipe (rung list recipes), or a path: a folder of images, a CSV, TSV or parquet file.")],
-    settings: Annotated[list[str] | None, typer.Argument(help="key=value: epochs=5 lr=0.01 seed=1 data=mnist ...", metavar="[KEY=VALUE]...")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="key=value: epochs=5 lr=0.01 seed=1 data=mnist ...", metavar="[KEY=VALUE]...")
+    ] = None,
     target: Annotated[str | None, typer.Option("--target", help="Column to predict, for a table.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of text to learn from, for a table.")] = None,
     keep: Annotated[list[str] | None, typer.Option("--keep", help="Column the audit must not leave out; may be repeated.")] = None,
@@ -27,25 +30,29 @@ def train(
 
     Ctrl-C stops safely (exit code 5); rung resume continues exactly.
     """
-    from rungbook.cli.answer import INTERRUPTED, console, emit
-    from rungbook.learner.learner import Interrupted
+    from rungbook.cli.answer import console, emit
     from rungbook.recipes import session
 
     recipe, label = choose(what, settings or [], {"target": target, "text": text, "keep": tuple(keep or ()), "strict": strict})
     out = console(as_json)
     try:
         result = session.train(recipe, label=label, console=out)
-    except Interrupted:
-        say_interrupted(out)
-        return INTERRUPTED
+    except session.Stopped as stopped:
+        return say_stopped(out, stopped, as_json)
     if as_json:
         emit(result)
     return 0
 
 
-def say_interrupted(out: Any) -> None:
-    """What to do after Ctrl-C."""
-    out.print("[yellow]stopped safely; everything up to this step is saved.[/] Continue exactly: rung resume")
+def say_stopped(out: Any, stopped: Stopped, as_json: bool) -> int:
+    """What to do after Ctrl-C; gives the exit code."""
+    from rungbook.cli.answer import INTERRUPTED, emit
+
+    saved = "the last checkpoint is kept" if stopped.step is None else f"everything up to step {stopped.step:,} is saved"
+    out.print(f"[yellow]stopped safely, {saved}.[/] Continue exactly: rung resume {stopped.run.name}", soft_wrap=True)
+    if as_json:
+        emit({"run": stopped.run.path, "status": "interrupted", "step": stopped.step, "exit": INTERRUPTED})
+    return INTERRUPTED
 
 
 def choose(what: str, words: list[str], options: dict[str, Any]) -> tuple[Recipe, str]:
@@ -58,34 +65,65 @@ def choose(what: str, words: list[str], options: dict[str, Any]) -> tuple[Recipe
 
     from rungbook.data.load import existing, is_path
     from rungbook.errors import UsageError
-    from rungbook.recipes.recipe import RECIPES, find_recipe, list_recipes, load_recipes, parse_settings
+    from rungbook.recipes.recipe import find_recipe, parse_settings
 
-    load_recipes()
-    said = {k: v for k, v in options.items() if v}
     if is_path(what):
         path = existing(Path(what))
-        name = recipe_for(path, options)
-        label = path.resolve().stem
+        name, label = recipe_for(path, options), path.resolve().stem
     else:
-        names = list_recipes()
-        if what not in names and Path(what).is_dir():
-            raise UsageError("E203", f'"{what}" is no recipe, but there is a folder of that name.', f"Say it as a path: rung train ./{what}")
-        if what in names and Path(what).exists():
-            import sys
-
-            print(f"note: {what} is taken as the recipe; for the folder say ./{what}", file=sys.stderr)
-        name = label = what if what in names else find_recipe(what).name
+        name = label = named_recipe(what)
     cls = find_recipe(name)
+    said = {k: v for k, v in options.items() if v}
     for option in said:
         if option not in cls.options:
-            raise UsageError("E201", f"--{option} is for tables and folders; {what} takes none.", f"Leave out --{option}.")
+            suits = "for a path of your own data" if option == "strict" else "for a table"
+            raise UsageError("E201", f"--{option} is {suits}; {what} takes none.", f"Leave out --{option}")
     values = parse_settings(cls, words)
     if is_path(what):
         if "data" in values:
-            raise UsageError("E201", "The path is the data already.", "Leave out data=...")
+            raise UsageError("E201", f"{what} is the data already.", "Leave out data=...")
         values["data"] = str(path.resolve())
-    assert cls.name in RECIPES
-    return cls(**values, **{k: v for k, v in said.items() if k in cls.options}), label
+    return cls(**values, **said), label
+
+
+def named_recipe(what: str) -> str:
+    """The recipe of a name. Raises UsageError E203 for the name of a folder, E201 for other words, with what was probably meant."""
+    import sys
+    from pathlib import Path
+
+    from rungbook.data.named import data_names
+    from rungbook.errors import UsageError
+    from rungbook.models.registry import MODELS
+    from rungbook.recipes.recipe import find_recipe, list_recipes
+
+    if what in list_recipes():
+        if Path(what).exists():
+            print(f"note: {what} is taken as the recipe; for what lies here say ./{what}", file=sys.stderr)
+        return what
+    if Path(what).is_dir():
+        message = f'"{what}" is no recipe, but there is a folder of that name.'
+        raise UsageError("E203", message, f"Say it as a path: rung train ./{what}")
+    if what in data_names():
+        raise UsageError("E201", f'"{what}" is a data set, not a recipe.', f"Name a recipe for it: {command_for(what)}")
+    if what in MODELS:
+        raise UsageError("E201", f'"{what}" is a model, not a recipe.', f"Name a recipe for it: rung train digits model={what}")
+    beside = [p.name for p in Path().iterdir() if p.stem == what and p.is_file()]
+    if beside:
+        raise UsageError("E201", f'There is no recipe "{what}", but there is a file {beside[0]}.', f"rung train ./{beside[0]}")
+    find_recipe(what)  # which raises, with the nearest name
+    raise UsageError("E201", f'"{what}" is not trained by name: it needs data of yours.', "rung train PATH")
+
+
+def command_for(data: str) -> str:
+    """The command that trains on a data set of that name; one that looks at it where no recipe fits it."""
+    from rungbook.data.bundled import BUNDLED
+    from rungbook.data.registry import DOWNLOADS
+    from rungbook.recipes.recipe import list_recipes
+
+    if data in list_recipes():
+        return f"rung train {data}"
+    recipe = {"image": "lenet", "table": "mlp"}.get((BUNDLED.get(data) or DOWNLOADS[data]).kind)
+    return f"rung train {recipe} data={data}" if recipe else f"rung data {data}"
 
 
 def recipe_for(path: Any, options: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rungbook.data.data import Data, fingerprint, make_feeds
-from rungbook.data.feed import Inputs, TensorSource, map_inputs
+from rungbook.data.feed import Inputs, Source, TensorSource, map_inputs
 from rungbook.data.split import split_indices
 from rungbook.data.target import ClassTarget, NumberTarget, Target
 from rungbook.errors import DataError
@@ -82,7 +82,7 @@ def array_data(
     groups = _groups(inputs, n) if audit else None
     strata = labels.numpy() if labels.ndim == 1 and isinstance(target, ClassTarget) else None
     parts = split_indices(n, valid=valid, test=test, seed=seed, strata=strata, groups=groups)
-    sources = {}
+    sources: dict[str, Source] = {}
     for part, index in parts.items():
         i = torch.as_tensor(index)
         names = [f"row {k}" for k in index.tolist()]
@@ -97,9 +97,9 @@ def array_data(
 def _target(y: Any) -> tuple[Target, Tensor]:
     values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
     if values.dtype.kind == "f":
-        wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-        if len(wrong):
-            message = f"{len(wrong):,} of {len(values):,} targets are not finite, first that of sample {wrong[0]}."
+        lost = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        if len(lost):
+            message = f"{len(lost):,} of {len(values):,} targets are not finite, first that of sample {lost[0]}."
             raise DataError("E112", message, "Leave them out: keep = np.isfinite(y); x, y = x[keep], y[keep]")
         return NumberTarget(), torch.as_tensor(values, dtype=torch.float32)
     if values.dtype.kind in "iub":

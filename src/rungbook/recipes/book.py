@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from rungbook.recipes.recipe import Recipe, Share, recipe
+from rungbook.recipes.recipe import Count, NotBelow, Rate, Recipe, Share, recipe
 
-Widths = tuple[int, ...]
+Widths = tuple[Count, ...]
 
 
 @recipe("digits")
@@ -18,9 +19,9 @@ class Digits(Recipe):
     model: str = "conv_net"
     widths: Widths = (16, 32, 64)
     dropout: Share = 0.2
-    epochs: int | None = 15
-    lr: float = 5e-3
-    promise = {"digits": {"accuracy": 0.96}}
+    epochs: Count | None = 15
+    lr: Rate = 5e-3
+    promise: ClassVar[dict[str, dict[str, float]]] = {"digits": {"accuracy": 0.96}}
 
 
 @recipe("lenet")
@@ -30,10 +31,10 @@ class LeNetRecipe(Recipe):
 
     data: str = "digits"
     model: str = "lenet"
-    image_size: int | None = 28
-    lr: float = 4e-3
-    steps: int = 1500
-    promise = {"mnist": {"accuracy": 0.988}, "fashion-mnist": {"accuracy": 0.89}}
+    image_size: Count | None = 28
+    lr: Rate = 4e-3
+    steps: Count = 1500
+    promise: ClassVar[dict[str, dict[str, float]]] = {"mnist": {"accuracy": 0.988}, "fashion-mnist": {"accuracy": 0.89}}
 
 
 @recipe("mlp")
@@ -45,9 +46,9 @@ class MLPRecipe(Recipe):
     model: str = "mlp"
     hidden: Widths = (256,)
     dropout: Share = 0.1
-    lr: float = 3e-3
-    steps: int = 4000
-    promise = {"mnist": {"accuracy": 0.97}}
+    lr: Rate = 3e-3
+    steps: Count = 4000
+    promise: ClassVar[dict[str, dict[str, float]]] = {"mnist": {"accuracy": 0.97}}
 
 
 @recipe("softmax_regression")
@@ -57,8 +58,8 @@ class SoftmaxRegressionRecipe(Recipe):
 
     data: str = "digits"
     model: str = "softmax_regression"
-    lr: float = 1e-2
-    weight_decay: float = 1e-4
+    lr: Rate = 1e-2
+    weight_decay: NotBelow = 1e-4
 
 
 __all__ = ["Digits", "LeNetRecipe", "MLPRecipe", "SoftmaxRegressionRecipe"]

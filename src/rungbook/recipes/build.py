@@ -43,11 +43,20 @@ def fit_data(recipe: Recipe, data: Data) -> Data:
     wanted = model_entry(recipe.model).inputs
     if wanted not in FITS[kind]:
         fitting = ", ".join(name for name, entry in MODELS.items() if entry.inputs in FITS[kind])
-        raise UsageError("E202", f"The model {recipe.model} takes {_ARTICLE[wanted]}, {data.name} holds {_ARTICLE[kind]}.", f"These fit: {fitting}.")
+        raise UsageError(
+            "E202", f"The model {recipe.model} takes {_ARTICLE[wanted]}, {data.name} holds {_ARTICLE[kind]}.", f"These fit: {fitting}."
+        )
     return one_hot(data) if kind == "table" and wanted == "flat" else data
 
 
-_ARTICLE = {"image": "images", "table": "rows of a table", "one_hot": "rows of a table", "text": "texts", "array": "arrays", "flat": "numbers"}
+_ARTICLE = {
+    "image": "images",
+    "table": "rows of a table",
+    "one_hot": "rows of a table",
+    "text": "texts",
+    "array": "arrays",
+    "flat": "numbers",
+}
 
 
 def build_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
@@ -92,7 +101,7 @@ def build_metrics(data: Data) -> list[Any]:
 
 def build_optimizer(recipe: Recipe) -> Any:
     """The optimiser as a callable (parameters, lr) -> Optimizer."""
-    decay = {"weight_decay": recipe.weight_decay}
+    decay: dict[str, Any] = {"weight_decay": recipe.weight_decay}
     made: dict[str, Any] = {
         "sgd": partial(torch.optim.SGD, momentum=recipe.momentum, **decay),
         "adam": partial(torch.optim.Adam, **decay),
@@ -150,5 +159,7 @@ def check_batch_size(recipe: Recipe, data: Data) -> None:
     rows = data.train.samples
     if recipe.batch_size > rows:
         if "batch_size" in recipe.chosen():
-            raise UsageError("E115", f"batch_size is {recipe.batch_size:,}, {data.name} has {rows:,} rows to train on.", f"batch_size={rows} at most.")
+            raise UsageError(
+                "E115", f"batch_size is {recipe.batch_size:,}, {data.name} has {rows:,} rows to train on.", f"batch_size={rows} at most."
+            )
         data.train.batch_size = max(1, rows // 4)

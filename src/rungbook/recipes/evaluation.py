@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from rungbook.data.data import Data
 from rungbook.data.feed import Inputs
 from rungbook.data.load import existing
-from rungbook.data.target import ClassTarget, Target
-from rungbook.errors import DataError, did_you_mean
+from rungbook.errors import DataError, UsageError, did_you_mean
 from rungbook.recipes import build
 from rungbook.recipes.interval import wilson
 from rungbook.recipes.predictor import Predictor, load
@@ -34,6 +33,7 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
     run = find_run(reference)
     predictor = load(run)
     record = run.record()
+    left_out: list[str] = []
     if path is None:
         data = own_data(run)
         assert data.test is not None
@@ -42,11 +42,13 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
         run.update(looks=int(record.get("looks", 0)) + 1)
         looks = looks_at(data.fingerprint)
     else:
-        x, y = labelled(predictor, existing(Path(path)))
+        x, y, left_out = labelled(predictor, existing(Path(path)))
         on, looks = path, 0
     output = predictor.outputs_of(x)
     result = {"run": str(run.path), "recipe": record["recipe"], "on": on, "samples": len(y), "looks": looks}
     result["test"] = scores(predictor.target, y, output)
+    if left_out:
+        result["left_out"] = left_out
     return result, wilson(round(result["test"].get("accuracy", 0.0) * len(y)), len(y))
 
 
@@ -62,46 +64,63 @@ def own_data(run: Run) -> Data:
     return data
 
 
-def labelled(predictor: Predictor, path: Path) -> tuple[Inputs, Tensor]:
-    """Inputs and targets from a folder of classes or a table, read by the run's own encoder."""
-    if predictor.encoder.kind == "image":
-        return _labelled_images(predictor, path)
+def labelled(predictor: Predictor, path: Path) -> tuple[Inputs, Any, list[str]]:
+    """Labelled data read by the run's own encoder: inputs, truth (class numbers, or numbers in the user's units), and what was left out.
+
+    Raises:
+        UsageError: E116 the path is not of the kind the run reads.
+        DataError: E111 no column of the target's name, E102 a class the model does not know, E113 no row with a label.
+    """
+    kind = predictor.encoder.kind
+    if kind == "array":
+        raise UsageError("E116", "This run was trained on arrays; files cannot be read for it.", "From Python: rungbook.load(RUN)(array)")
+    if path.is_dir() != (kind == "image"):
+        takes = "a folder with a folder for each class" if kind == "image" else "a table"
+        is_now = "a folder" if path.is_dir() else "a file"
+        raise UsageError("E116", f"{path} is {is_now}; this run is judged on {takes}.", "Give one of the kind it was trained on.")
+    return _labelled_images(predictor, path) if kind == "image" else _labelled_rows(predictor, path)
+
+
+def _labelled_rows(predictor: Predictor, path: Path) -> tuple[Inputs, Any, list[str]]:
     from rungbook.data.table import read_table
+    from rungbook.data.table_target import label_values
 
-    frame = read_table(path).frame
-    name = predictor.target.name
-    if name not in frame.columns:
-        raise DataError("E111", f'{path} has no column "{name}" to judge by.', did_you_mean(name, map(str, frame.columns)))
-    known = frame[name].notna()
-    frame = frame[known]
-    return predictor.encoder.encode(frame), encode_labels(predictor.target, frame[name].tolist(), str(path))
-
-
-def encode_labels(target: Target, values: list[Any], where: str) -> Tensor:
-    """The user's labels as targets. Raises DataError E102 for a class the model does not know."""
-    if isinstance(target, ClassTarget):
-        from rungbook.data.table_target import class_name
-
-        names = [class_name(v, target.classes) for v in values]
-        unknown = next((n for n in names if n not in target.classes), None)
-        if unknown is not None:
-            raise DataError(
-                "E102", f'{where} has the class "{unknown}", which the model does not know.', did_you_mean(unknown, target.classes)
-            )
-        return target.encode(names)
-    try:
-        return target.encode([float(v) for v in values])
-    except ValueError as error:
-        raise DataError("E112", f'{where}: "{target.name}" holds something that is no number ({error}).', "Correct the cell.") from error
+    table, target = read_table(path), predictor.target
+    if target.name not in table.frame.columns:
+        offered = did_you_mean(target.name, map(str, table.frame.columns))
+        raise DataError("E111", f'{path} has no column "{target.name}" to judge by.', offered)
+    values = label_values(table.frame[target.name], target.task, predictor.classes)
+    known = np.array([v is not None and v == v for v in values], dtype=bool)  # NaN is not equal to itself
+    if not known.any():
+        raise DataError("E113", f'{path} has no row with a value of "{target.name}".', "Give rows whose answer is known.")
+    if predictor.classes:
+        for line, value in zip(table.lines[known], values[known], strict=True):
+            if value not in predictor.classes:
+                raise _unknown_class(f"{path} line {line}", str(value), predictor.classes)
+    left_out = [f"line {line}: {reason}" for line, reason in table.rejected]
+    left_out += [f'line {line}: no value of "{target.name}"' for line in table.lines[~known]]
+    truth = target.encode(values[known]) if predictor.classes else values[known].astype(float)
+    return predictor.encoder.encode(table.frame[known]), truth, left_out
 
 
-def _labelled_images(predictor: Predictor, path: Path) -> tuple[Inputs, Tensor]:
+def _labelled_images(predictor: Predictor, path: Path) -> tuple[Inputs, Any, list[str]]:
     from rungbook.data.folder import scan_folder
+    from rungbook.data.layout import find_layout
 
     files, labels = scan_folder(path)
+    layout = find_layout(path)
+    judged = {f for f, part in zip(layout.files, layout.parts, strict=True) if "test" not in layout.parts or part == "test"}
+    left_out = [f"{f} cannot be read" for f in sorted(judged - set(files))]
     if not files:
-        raise DataError("E107", f"{path} has no images in folders of classes.", "Give a folder with one folder a class.")
-    return predictor.encoder.encode(files), encode_labels(predictor.target, labels, str(path))
+        raise DataError("E106", f"None of {len(judged):,} image files in {path} can be read.", "Are these image files?")
+    for file, label in zip(files, labels, strict=True):
+        if label not in predictor.classes:
+            raise _unknown_class(str(file), label, predictor.classes)
+    return predictor.encoder.encode(files), predictor.target.encode(labels), left_out
+
+
+def _unknown_class(where: str, found: str, classes: tuple[str, ...]) -> DataError:
+    return DataError("E102", f'{where} is of the class "{found}", which the model does not know.', did_you_mean(found, classes))
 
 
 def own_test_samples(run: Run, n: int) -> tuple[list[str], Inputs, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ from rungbook.recipes.predictor import CARD, model_card
 from rungbook.recipes.report import Example, ReportFacts, write_report
 from rungbook.recipes.runs import looks_at
 from rungbook.recipes.scores import scores
-from rungbook.recipes.speak import describe_result
+from rungbook.recipes.speak import describe_result, headline
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -48,9 +49,10 @@ def finish(work: Work) -> dict[str, Any]:
     result["seconds"] = round(time.monotonic() - work.started, 2)
     if folded:
         result["folds"] = folded
-    run.update(status="finished", step=learner.step, looks=1, result={k: v for k, v in result.items() if k != "run"})
+    run.update(step=learner.step, looks=1, headline=headline(data, result), result={k: v for k, v in result.items() if k != "run"})
     looks = looks_at(data.fingerprint)
     write_report(run.path / "report.html", report_facts(work, result, truth, output, looks))
+    run.update(status="finished")  # last: a run that is finished has everything
     describe_result(work, result, looks)
     return result
 
@@ -118,7 +120,7 @@ def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tens
         samples=seen_samples(learner, data),
         findings=data.findings,
         facts=data.facts,
-        settings=recipe.settings(),
+        settings={k: Path(v).name if k in ("data", "weights") and v else v for k, v in recipe.settings().items()},  # reports are passed on
         versions={**record["versions"], "seed": recipe.seed, "threads": record["threads"], "device": record["device"]},
         looks=looks,
         commands={
@@ -148,14 +150,15 @@ def worst_errors(learner: Learner, data: Data, n: int = 12) -> list[Example]:
 
 
 def show(example: Example, feed: Feed, i: int, data: Data) -> Example:
-    """The example with what can be seen of its sample: picture or words."""
+    """The example with what can be seen of its sample: picture, words or row."""
     x, _ = feed.source.fetch(slice(i, i + 1))
     if isinstance(feed.source, RaggedSource):
         vocabulary = ["", "?", *getattr(data.encoder, "vocabulary", ())]
         return replace(example, text=" ".join(vocabulary[j] for j in x[0].tolist() if j and " " not in vocabulary[j]))
     if isinstance(x, Tensor) and x.ndim == 4:
         return replace(example, image=x[0])
-    return example
+    cells = getattr(feed.source, "cells", None)
+    return replace(example, row=cells(i)) if cells else example
 
 
 def seen_samples(learner: Learner, data: Data, n: int = 16) -> list[Example]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from torch import nn
 
 from rungbook.data.data import Data
-from rungbook.recipes.recipe import NotBelow, Recipe, Share, recipe
+from rungbook.recipes.recipe import Count, NotBelow, Rate, Recipe, Share, recipe
 
-Widths = tuple[int, ...]
+Widths = tuple[Count, ...]
 
 
 @recipe("images", listed=False)
@@ -22,12 +24,12 @@ class Images(Recipe):
 
     options: ClassVar[tuple[str, ...]] = ("strict",)
     model: str = "conv_net"
-    batch_size: int = 32
-    lr: float = 3e-3
-    weight_decay: float = 0.02
-    steps: int = 1200
+    batch_size: Count = 32
+    lr: Rate = 2e-3
+    weight_decay: NotBelow = 0.05
+    steps: Count = 1300
     dropout: Share = 0.3
-    widths: Widths | None = None
+    widths: Widths = (16, 32, 64, 128)
     augment: bool = True
     strict: bool = False
 
@@ -56,6 +58,7 @@ class _OwnTable(Recipe):
     text: str | None
     keep: tuple[str, ...]
     strict: bool
+    log: Literal["auto"] | bool = "auto"
 
     def load(self) -> Data:
         """The table, read and split."""
@@ -71,6 +74,7 @@ class _OwnTable(Recipe):
             target=self.target,
             text=self.text,
             keep=self.keep,
+            log=self.log,
             strict=self.strict,
         )
 
@@ -81,17 +85,25 @@ class Table(_OwnTable):
     """A table of numbers and categories: embeddings, an MLP, and a linear path that starts at the ridge solution."""
 
     model: str = "tabular_mlp"
-    batch_size: int = 64
-    lr: float = 2e-3
-    weight_decay: float = 0.05
-    steps: int = 1500
+    batch_size: Count = 64
+    lr: Rate = 2e-3
+    weight_decay: NotBelow = 0.05
+    steps: Count = 1500
     hidden: Widths = (128, 64)
     dropout: Share = 0.2
     ridge_start: bool = True
+    log: Literal["auto"] | bool = "auto"
     target: str | None = None
     text: str | None = None
     keep: tuple[str, ...] = ()
     strict: bool = False
+
+    def begin(self, model: nn.Module, data: Data) -> None:
+        """Numbers start at the ridge solution of the training rows; training can only add to it, and valid decides."""
+        from rungbook.models.tabular.tabular_mlp import TabularMLP, start_from_ridge
+
+        if self.ridge_start and isinstance(model, TabularMLP):
+            start_from_ridge(model, data)
 
 
 @recipe("text", listed=False)
@@ -100,12 +112,12 @@ class Text(_OwnTable):
     """A table with a column of text: the mean of word and word-pair embeddings."""
 
     model: str = "bag"
-    batch_size: int = 64
-    lr: float = 1e-2
+    batch_size: Count = 64
+    lr: Rate = 1e-2
     weight_decay: NotBelow = 0.01
-    steps: int = 1500
+    steps: Count = 1500
     dropout: Share = 0.3
-    embed_dim: int = 64
+    embed_dim: Count = 64
     target: str | None = None
     text: str | None = None
     keep: tuple[str, ...] = ()

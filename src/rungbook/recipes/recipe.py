@@ -7,7 +7,9 @@ types. The recipes themselves stand in `recipes/book.py` and `recipes/own.py`.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -19,8 +21,9 @@ from rungbook.errors import UsageError, did_you_mean
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Above = Annotated[float, Field(gt=0)]
-NotBelow = Annotated[float, Field(ge=0)]
+Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotBelow = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Above | Literal["find"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class Recipe:
     epochs: Count | None = None
     steps: Count = 2000
     batch_size: Count = 64
-    lr: Above | Literal["find"] = 1e-3
+    lr: Rate = 1e-3
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"] = "adamw"
     momentum: Share = 0.9
     weight_decay: NotBelow = 0.01
@@ -93,11 +96,35 @@ class Recipe:
     image_size: Count | None = None
     checkpoint_seconds: Above = 15.0
 
+    def check(self) -> None:
+        """Refuse what can be known to be wrong before any data is read.
+
+        Raises:
+            UsageError: E201 an unknown model or schedule, E202 shares or schedule arguments out of range, E105 no such weights file.
+        """
+        from rungbook.learner.schedule import make_schedule
+        from rungbook.models.registry import model_entry
+
+        model_entry(self.model)
+        make_schedule(self.schedule)
+        if self.valid + self.test >= 1 or not self.valid or not self.test:
+            message = (
+                f"valid={self.valid:g} test={self.test:g}: both are above 0 (one to choose on, one to report once) and together below 1."
+            )
+            raise UsageError("E202", message, "valid=0.1 test=0.1")
+        if self.weights is not None and not Path(self.weights).is_file():
+            from rungbook.data.load import existing
+
+            existing(Path(self.weights))
+            raise UsageError("E105", f"weights is {self.weights}, which is a folder.", "weights=FILE.safetensors")
+
     def load(self) -> Data:
         """The data, split and ready to feed."""
         from rungbook.data.load import load_data
 
-        return load_data(self.data, self.valid, self.test, self.batch_size, seed=self.seed, workers=self.workers, image_size=self.image_size)
+        return load_data(
+            self.data, self.valid, self.test, self.batch_size, seed=self.seed, workers=self.workers, image_size=self.image_size
+        )
 
     def begin(self, model: nn.Module, data: Data) -> None:
         """Change the weights a model starts with, before training."""
@@ -117,6 +144,20 @@ class Recipe:
         """Fields that differ from the recipe's own defaults."""
         default = type(self)()
         return {k for k, v in self.settings().items() if v != getattr(default, k)}
+
+    def command(self, **changes: Any) -> str:
+        """The `rung train` that trains this recipe again, with some settings changed."""
+        from rungbook.data.load import as_word
+
+        own = self.name not in _LISTED
+        words = ["rung train", as_word(Path(self.data)) if own else self.name]
+        said = {**{k: getattr(self, k) for k in self.chosen()}, **changes}
+        for key in self.options:
+            value = said.pop(key, None)
+            for one in value if isinstance(value, tuple) else [value] if value else []:
+                words.append(f"--{key}" if one is True else f"--{key} {shlex.quote(str(one))}")
+        said = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in said.items() if not (own and k == "data")}
+        return " ".join([*words, *(f"{k}={shlex.quote(str(v))}" for k, v in said.items())])
 
 
 RECIPES: dict[str, type[Recipe]] = {}
@@ -171,7 +212,8 @@ def parse_settings(cls: type[Recipe], words: list[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals:
-            problems.append(UsageError("E201", f'"{word}" is not a setting.', f"Settings are key=value; keys of {cls.name}: {', '.join(keys)}."))
+            example = f"{word}={_example(cls, word)}" if word in keys else "epochs=5"
+            problems.append(UsageError("E201", f'"{word}" is not a setting.', f"Settings are key=value, without blanks: {example}"))
         elif key in cls.options:
             problems.append(UsageError("E201", f'"{key}" is an option of the source.', f"Say --{key} {text}"))
         elif key not in keys:
@@ -179,10 +221,18 @@ def parse_settings(cls: type[Recipe], words: list[str]) -> dict[str, Any]:
         else:
             try:
                 values[key] = check_value(cls, key, text)
+                if key in ("data", "weights") and _is_file(values[key]):
+                    values[key] = str(Path(values[key]).resolve())  # a run is resumed from anywhere
             except UsageError as problem:
                 problems.append(problem)
     _raise_all(problems)
     return values
+
+
+def _is_file(value: Any) -> bool:
+    from rungbook.data.load import is_path
+
+    return isinstance(value, str) and (is_path(value) or Path(value).is_file())
 
 
 def _raise_all(problems: list[UsageError]) -> None:
@@ -190,7 +240,7 @@ def _raise_all(problems: list[UsageError]) -> None:
         raise problems[0]
     if problems:
         listing = "\n".join(f"  - {p.message} {p.fix}".rstrip() for p in problems)
-        raise UsageError(problems[0].code, f"{len(problems)} settings are wrong:\n{listing}")
+        raise UsageError(problems[0].code, f"{len(problems)} settings are wrong:\n{listing}", "Correct each as its line says.")
 
 
 def check_value(cls: type[Recipe], key: str, text: Any) -> Any:
@@ -207,7 +257,7 @@ def check_value(cls: type[Recipe], key: str, text: Any) -> Any:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
         wanted = " or ".join(dict.fromkeys(_wanted(e) for e in error.errors()))
-        raise UsageError("E202", f'{key} is "{text}"; it must be {wanted}.', f"For example {key}={_example(cls, key)}.") from error
+        raise UsageError("E202", f'{key} is "{text}"; it must be {wanted}.', f"For example {key}={_example(cls, key)}") from error
 
 
 def _wanted(error: Any) -> str:
@@ -218,15 +268,21 @@ def _wanted(error: Any) -> str:
         "float_parsing": "a number",
         "float_type": "a number",
         "bool_parsing": "true or false",
+        "bool_type": "true or false",
+        "finite_number": "a finite number",
+        "greater_than_equal": "{ge:g} or more",
+        "greater_than": "above {gt:g}",
+        "less_than": "below {lt:g}",
     }
     message = error["msg"].removeprefix("Input should be ").replace("'", '"')
-    return words.get(error["type"], message)
+    return words.get(error["type"], message).format(**error.get("ctx", {}))
 
 
 def _example(cls: type[Recipe], key: str) -> str:
     default = getattr(cls(), key)
     if default is None:
-        return {"epochs": "5", "clip": "1.0", "threads": "2", "patience": "5", "ema": "0.99", "class_weights": "balanced"}.get(key, "none")
+        examples = {"epochs": "5", "clip": "1.0", "threads": "2", "patience": "5", "ema": "0.99", "image_size": "28"}
+        return examples.get(key, "balanced" if key == "class_weights" else "none")
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from rungbook.errors import EnvironmentProblem, UsageError, did_you_mean
 from rungbook.learner.checkpoint import disk_errors, write_atomically
+from rungbook.learner.untrusted import read_small
 
 FORMAT = 1
 """Version of `run.json`; `migrations` lead up to it."""
@@ -74,12 +75,16 @@ class Run:
             EnvironmentProblem: E304 a later rungbook wrote it.
         """
         try:
-            record = json.loads((self.path / "run.json").read_text())
+            record = json.loads(read_small(self.path / "run.json"))
             version = int(record["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError("E204", f"{self.path} holds no readable run.json ({type(error).__name__}).", "List the runs: rung runs") from error
+            raise UsageError(
+                "E204", f"{self.path} holds no readable run.json ({type(error).__name__}).", "List the runs: rung runs"
+            ) from error
         if version > FORMAT:
-            raise EnvironmentProblem("E304", f"{self.name} has format {version}, this rungbook reads up to {FORMAT}.", "pip install -U rungbook")
+            raise EnvironmentProblem(
+                "E304", f"{self.name} has format {version}, this rungbook reads up to {FORMAT}.", "pip install -U rungbook"
+            )
         for step in range(version, FORMAT):
             record = MIGRATIONS[step](record)
         return record
@@ -102,20 +107,35 @@ class Run:
         holder = self.path / "holder.json"
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
-            lock.acquire()
+            with disk_errors(self.path, 4096):
+                lock.acquire()
         except Timeout as error:
-            try:
-                who = json.loads(holder.read_text())
-                detail = f"process {who['pid']} since {who['since']}"
-            except (OSError, ValueError, KeyError):
-                detail = "another process"
-            raise EnvironmentProblem("E402", f"{self.name} is in use by {detail}.", "Wait for it, or stop it.") from error
+            pid, since = self.holder() or (0, "")
+            who = f"process {pid} since {since}" if pid else "another process"
+            fix = f"Wait for it, or stop it: kill -INT {pid}" if pid else "Wait for it, or stop it."
+            raise EnvironmentProblem("E402", f"{self.name} is in use by {who}.", fix) from error
         try:
-            holder.write_text(json.dumps({"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}))
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            write_atomically(holder, json.dumps({"pid": os.getpid(), "since": since}).encode())
             yield
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+    def holder(self) -> tuple[int, str] | None:
+        """Number and start of the process that works on the run; None if none does."""
+        from filelock import FileLock, Timeout
+
+        try:
+            who = json.loads((self.path / "holder.json").read_text())
+            pid, since = int(who["pid"]), str(who["since"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        try:
+            FileLock(self.path / ".lock", timeout=0).acquire().lock.release()  # a killed process leaves the file, not the lock
+        except (Timeout, OSError):
+            return pid, since
+        return None
 
 
 MIGRATIONS: dict[int, Any] = {}
@@ -141,7 +161,11 @@ def create_run(name: str, facts: dict[str, Any]) -> Run:
                 number += 1
     run = Run(path.resolve())
     record = {"format": FORMAT, "name": run.name, "created": datetime.now(UTC).isoformat(timespec="seconds"), "status": "started", **facts}
-    write_atomically(run.path / "run.json", (json.dumps(record, indent=1) + "\n").encode())
+    try:
+        write_atomically(run.path / "run.json", (json.dumps(record, indent=1) + "\n").encode())
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)  # a folder without a record would be no run
+        raise
     return run
 
 

@@ -5,8 +5,11 @@ Both `train` and `resume` go through `_carry_out`, so that a continued run is th
 
 from __future__ import annotations
 
+import errno
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from rungbook.data.data import Data
 from rungbook.errors import DataError, NotFinite, RungError, UsageError
 from rungbook.learner.callback import Callback
 from rungbook.learner.callbacks import EMA, Checkpoints, KeepBest, Progress, Recorder, StopOnSignal
-from rungbook.learner.checkpoint import clear_leftovers, full, newest
+from rungbook.learner.checkpoint import clear_leftovers, full, newest, write_atomically
 from rungbook.learner.learner import Interrupted, Learner, best_device
 from rungbook.learner.pack import nbytes
 from rungbook.learner.random_state import keep_random_state
@@ -44,6 +47,25 @@ class Work:
     started: float
 
 
+class Stopped(Exception):
+    """Somebody asked a training to stop; `run` can be resumed: from `step`, or from its last checkpoint if that is None."""
+
+    def __init__(self, run: Run, step: int | None) -> None:
+        super().__init__(f"{run.name} stopped at step {step}")
+        self.run, self.step = run, step
+
+
+@contextmanager
+def keep_threads() -> Iterator[None]:
+    """Whatever a training sets, torch has as many threads afterwards as before."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@keep_threads()
 def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
     """Train a recipe from the start in a new run folder; gives the result as DESIGN's JSON object.
 
@@ -52,10 +74,11 @@ def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
         console: rich Console for what a person reads.
 
     Raises:
-        Interrupted: somebody asked to stop; the run can be resumed.
+        Stopped: somebody asked to stop; the run can be resumed.
         RungError: with a message for the user.
     """
     started = time.monotonic()
+    recipe.check()
     torch.set_num_threads(1)  # until the model is known
     device = pick_device(recipe.device)
     data = prepare_data(recipe)
@@ -74,11 +97,12 @@ def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
             "looks": 0,
         },
     )
-    with run.lock():
-        describe_data(console, run, data)
+    with run.lock(), _ending(run):
+        describe_data(console, run, data, bad_files(run, data))
         return _carry_out(run, recipe, data, model, options, console, started, device, None)
 
 
+@keep_threads()
 def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]:
     """Continue an interrupted run exactly; gives the result as `train` does.
 
@@ -86,32 +110,30 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         changes: settings somebody gave again; those that differ from the run's are refused, threads, workers and device excepted.
 
     Raises:
+        Stopped: somebody asked to stop again.
         UsageError: E204 the run is finished, or a setting differs.
-        DataError: E117 the data changed since.
+        DataError: E117 the data changed since, E301 every checkpoint is damaged.
     """
     started = time.monotonic()
-    with run.lock():
+    with run.lock(), _ending(run):
         record = run.record()
-        if record["status"] == "finished":
-            raise UsageError("E204", f"{run.name} is finished.", f"Use it: rung predict {run.name}; train on with another seed or epochs: rung train")
+        _refuse_ended(run, record)
         recipe = restore_recipe(record["recipe"], record["settings"])
-        recipe, threads = _accept_changes(recipe, changes, record, console)
-        for package, old in record["versions"].items():
-            if (new := versions().get(package)) != old:
-                console.print(f"[yellow]{package} was {old} and is {new}: the result may differ in the last bits[/]")
+        recipe, threads = _accept_changes(recipe, changes, record)
         torch.set_num_threads(1)
         device = pick_device(recipe.device)
+        _say_what_changed(record, threads, device, console)
         data = prepare_data(recipe)
         if data.fingerprint != record["data"]["fingerprint"]:
             raise DataError(
                 "E117",
                 f"The data of {run.name} changed since it started: {_difference(record['data']['facts'], data.facts)}.",
-                f"Put the data back, or start anew: rung train {recipe.data or recipe.name}",
+                f"Put the data back, or start anew: {recipe.command()}",
             )
-        model, options = make_model(recipe, data)
-        torch.set_num_threads(threads)
         clear_leftovers(run.checkpoints)
         loaded = newest(run.checkpoints) if run.checkpoints.is_dir() else None
+        model, options = make_model(recipe if loaded is None else replace(recipe, weights=None), data)
+        torch.set_num_threads(threads)
         for refused in loaded.refused if loaded else []:
             console.print(f"[yellow]E301 damaged and not used: {refused}[/]")
         if loaded is None:
@@ -119,21 +141,57 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         else:
             step = loaded.state["position"]["step"]
             console.print(f"{run.name} from step {step}: weights, optimizer, order and random numbers restored (exact)", highlight=False)
-        run.update(status="started")
+        bad_files(run, data)
+        run.update(status="started", threads=threads, device=str(device))
         return _carry_out(run, recipe, data, model, options, console, started, device, loaded.state if loaded else None)
 
 
-def _accept_changes(recipe: Recipe, changes: dict[str, Any], record: dict[str, Any], console: Any) -> tuple[Recipe, int]:
+@contextmanager
+def _ending(run: Run) -> Iterator[None]:
+    """However a training ends early, the record says so and what is raised says what to do."""
+    try:
+        yield
+    except Stopped as stopped:
+        run.update(status="interrupted", step=stopped.step)
+        raise
+    except KeyboardInterrupt:
+        run.update(status="interrupted")
+        raise Stopped(run, None) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or isinstance(error, RungError):
+            raise
+        raise full(run.path, 1 << 20) from error
+
+
+def _refuse_ended(run: Run, record: dict[str, Any]) -> None:
+    """Raise UsageError E204 for a run that cannot go on."""
+    if record["status"] not in ("finished", "failed"):
+        return
+    recipe = restore_recipe(record["recipe"], record["settings"])
+    if record["status"] == "finished":
+        other = recipe.command(seed=recipe.seed + 1)
+        raise UsageError("E204", f"{run.name} is finished.", f"Use it: rung predict {run.name}, or train another: {other}")
+    why = record.get("error", {}).get("message", "it met a number that is not finite.")
+    slower = recipe.command(lr=1e-4 if recipe.lr == "find" else recipe.lr / 10)
+    raise UsageError("E204", f"{run.name} failed and would fail again: {why}", f"Start anew: {slower}")
+
+
+def _say_what_changed(record: dict[str, Any], threads: int, device: torch.device, console: Any) -> None:
+    """Warn of what makes the rest of a run differ in the last bits."""
+    now = {"threads": threads, "device": str(device), **versions()}
+    then = {"threads": record["threads"], "device": record["device"], **record["versions"]}
+    for what, old in then.items():
+        if now.get(what) != old:
+            console.print(f"[yellow]{what} was {old} and is {now.get(what, 'gone')}: the result may differ in the last bits[/]")
+
+
+def _accept_changes(recipe: Recipe, changes: dict[str, Any], record: dict[str, Any]) -> tuple[Recipe, int]:
     free = {"threads", "workers", "device"}
     differing = {k: v for k, v in changes.items() if v != getattr(recipe, k) and k not in free}
     if differing:
         listing = "; ".join(f"{k} was {getattr(recipe, k)}, now {v}" for k, v in differing.items())
         raise UsageError("E204", f"A continued run keeps its settings: {listing}.", "Leave them out, or start a new run: rung train")
     threads = int(changes.get("threads") or record["threads"])
-    if threads != record["threads"]:
-        console.print(f"[yellow]threads was {record['threads']}, now {threads}: the result will differ in the last bits[/]")
-    if changes.get("device") not in (None, record["device"]):
-        console.print(f"[yellow]device was {record['device']}, now {changes['device']}: the result will differ in the last bits[/]")
     return replace(recipe, **{k: v for k, v in changes.items() if k in free}), threads
 
 
@@ -177,7 +235,9 @@ def pick_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError("E202", f'device is "{name}", which is not there ({str(error).splitlines()[0]}).', f"device={best_device()}") from error
+        raise UsageError(
+            "E202", f'device is "{name}", which is not there ({str(error).splitlines()[0]}).', f"device={best_device()}"
+        ) from error
     return device
 
 
@@ -185,7 +245,8 @@ def prepare_data(recipe: Recipe) -> Data:
     """The recipe's data, in the form its model takes, with a batch size that fits."""
     data = build.fit_data(recipe, recipe.load())
     if data.valid is None or data.test is None:
-        raise UsageError("E202", "valid and test must be above 0: one to choose on, one to report once.", "valid=0.1 test=0.1")
+        part = "valid" if data.valid is None else "test"
+        raise DataError("E113", f"{data.name} leaves no sample for {part}.", "Add samples, or ask for larger parts: valid=0.2 test=0.2")
     build.check_batch_size(recipe, data)
     return data
 
@@ -223,8 +284,7 @@ def _carry_out(
     try:
         learner.fit(work.epochs, recipe.schedule, state=state)
     except Interrupted:
-        run.update(status="interrupted", step=learner.step)
-        raise
+        raise Stopped(run, learner.step) from None
     except NotFinite as error:
         run.update(status="failed", error=error.describe())
         raise
@@ -279,24 +339,29 @@ def optimizer_copies(make: Any) -> float:
 
 
 def newest_resumable() -> Run:
-    """The newest run that did not finish. Raises UsageError E204 if there is none."""
+    """The newest run that did not finish and that no process is working on. Raises UsageError E204 if there is none."""
     from rungbook.recipes.runs import all_runs
 
+    busy = []
     for run in reversed(all_runs()):
         try:
             status = run.record()["status"]
         except RungError:
             continue
         if status in ("started", "interrupted"):
-            return run
-    raise UsageError("E204", "No run waits to be continued.", "Start one: rung train digits")
+            if run.holder() is None:
+                return run
+            busy.append(run.name)
+    working = f" ({', '.join(busy)} is being trained right now)" if busy else ""
+    raise UsageError("E204", f"No run waits to be continued{working}.", "Start one: rung train digits")
 
 
 def bad_files(run: Run, data: Data) -> Path | None:
-    """List the files and rows left out in the run folder; the user's own folder is never written to."""
-    left_out = [f for f in data.findings if f.items and f.code in ("E106", "E114", "W210")]
+    """List the files or rows left out (W209) in the run folder; the user's own folder is never written to."""
+    left_out = [f for f in data.findings if f.items and f.code == "W209"]
     if not left_out:
         return None
-    path = run.path / "bad_files.txt"
-    path.write_text("".join(f"# {f.message}\n" + "".join(f"{item}\n" for item in f.items) for f in left_out))
+    path = run.path / ("bad_files.txt" if data.encoder and data.encoder.kind == "image" else "bad_rows.txt")
+    text = "".join(f"# {f.message}\n" + "".join(f"{item}\n" for item in f.items) for f in left_out)
+    write_atomically(path, text.encode("utf-8", "surrogateescape"))
     return path

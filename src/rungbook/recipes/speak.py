@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import sys
 import time
+from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
-
-from rich.markup import escape
 
 from rungbook.data.data import Data
 from rungbook.learner.callback import Callback
+from rungbook.recipes.about_data import headline_of, paragraph, plain, print_findings, splits_of
 from rungbook.recipes.interval import wilson
+from rungbook.recipes.scores import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -22,49 +24,52 @@ HEADLINE = {"classification": "accuracy", "regression": "r2"}
 """The metric of the last line; a logarithmic target is judged by `root_mean_squared_log_error`."""
 
 
-def headline(data: Data) -> str:
+def headline(data: Data, result: dict[str, Any]) -> str:
     """Name of the metric that a result is told by."""
-    return "root_mean_squared_log_error" if getattr(data.target, "log", False) else HEADLINE[data.task]
+    logarithmic = getattr(data.target, "log", False) and "root_mean_squared_log_error" in result["test"]
+    return "root_mean_squared_log_error" if logarithmic else HEADLINE[data.task]
 
 
-def describe_data(console: Any, run: Run, data: Data) -> None:
-    """What was read, what was found in it, where the run is kept."""
-    parts = ", ".join(f"{name} {feed.samples:,}" for name, feed in data.splits().items())
-    what = f"{len(data.classes)} classes" if data.classes else f'numbers "{data.target.name}"'
-    console.print(f"[bold]{escape(data.name)}[/]: {what}; {parts}")
-    for finding in data.findings:
-        colour = "" if finding.code == "note" else "[yellow]"
-        tail = "" if not colour else "[/]"
-        console.print(
-            f"  {colour}{finding.code if colour else '-'} {escape(finding.message)}{tail}"
-            + (f"  {escape(finding.fix)}" if finding.fix else "")
-        )
-    console.print(f"run {escape(run.name)}", style="dim")
+def describe_data(console: Any, run: Run, data: Data, listed: Path | None = None) -> None:
+    """What was read, what was found in it, where the run is kept; `listed` is the file that names what was left out."""
+    paragraph(console, f"{data.name}: ", f"{headline_of(data)}; {splits_of(data)}", style="bold")
+    print_findings(console, data.findings)
+    if listed:
+        plain(console, f"        left out, listed in {shown_path(listed)}", "dim")
+    plain(console, f"run {run.name}", "dim")
+
+
+def shown_path(path: Path) -> str:
+    """A path as short as it can be written from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def describe_start(work: Work) -> None:
     """Model, budget, and whether the untrained model is as ignorant as it should be."""
-    learner, data = work.learner, work.data
+    learner, data, console = work.learner, work.data, work.console
     parameters = sum(p.numel() for p in learner.model.parameters())
-    name, threads = work.recipe.model, _threads()
-    budget = f"{work.epochs} epochs of {len(data.train)} batches of {data.train.batch_size}"
-    work.console.print(
-        f"model {name}, {parameters:,} parameters; {budget}; {work.recipe.optimizer}, lr {learner.lr:g}; {learner.device}, {threads}"
-    )
+    console.print(f"model {work.recipe.model}, {parameters:,} parameters; {learner.device}, {_threads()}")
+    batches = f"{plural(len(data.train), 'batch', 'batches')} of {data.train.batch_size}"
+    console.print(f"{plural(work.epochs, 'epoch')} of {batches}; {work.recipe.optimizer}, learning rate {learner.lr:g}")
     loss = learner.validate(metrics=[])["loss"]
     line = f"before training: valid loss {loss:.3f}"
     if data.classes:
         expected = math.log(len(data.classes))
         verdict = "ok" if loss < 1.5 * expected + 0.3 else "[yellow]high: the start is far from even odds[/]"
         line += f", even odds give ln {len(data.classes)} = {expected:.3f}  {verdict}"
-    work.console.print(line)
+    console.print(line)
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """ "1 epoch", "2 epochs"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def _threads() -> str:
     import torch
 
-    n = torch.get_num_threads()
-    return f"{n} thread{'s' if n > 1 else ''}"
+    return plural(torch.get_num_threads(), "thread")
 
 
 class FirstSteps(Callback):
@@ -81,7 +86,8 @@ class FirstSteps(Callback):
 
     def before_fit(self, learner: Learner) -> None:
         """Begin to count; nothing is said twice."""
-        self._said, self._begun, self._from = False, time.monotonic(), None
+        self._said, self._begun = False, time.monotonic()
+        self._from: int | None = None
 
     def before_batch(self, learner: Learner) -> None:
         """Remember where counting began."""
@@ -123,29 +129,73 @@ def number(metric: str, value: float) -> str:
     return f"{100 * value:.1f}%" if "accuracy" in metric else f"{value:.4g}"
 
 
+def short(metric: str) -> str:
+    """A metric's name where there is little room."""
+    return "".join(word[0] for word in metric.split("_")) if "_error" in metric else metric.replace("_", " ")
+
+
 def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     """The result beside its baselines and limit, and what to do next."""
     data, console, run = work.data, work.console, work.run
     assert data.test is not None
-    metric = headline(data)
-    metric = metric if metric in result["test"] else HEADLINE[data.task]
+    metric = headline(data, result)
     value, n = result["test"][metric], data.test.samples
     line = f"[bold]test {metric} {number(metric, value)}[/]"
+    low, high = wilson(round(value * n), n)
     if metric == "accuracy":
-        low, high = wilson(round(value * n), n)
-        line += f" (95% interval {100 * low:.1f}-{100 * high:.1f}, {n:,} samples)"
+        line += f"  (95% interval {100 * low:.1f}-{100 * high:.1f}, {plural(n, 'sample')})"
     console.print(line)
-    others = [f"{name} {number(metric, scores[metric])}" for name, scores in result["baselines"].items() if metric in scores]
-    if others:
-        console.print("baselines: " + ", ".join(others))
+    _beside(console, metric, result)
     if result.get("limit"):
         console.print("limit: " + ", ".join(f"{k} {number(k, v)}" for k, v in result["limit"].items()))
-    if folds := result.get("folds"):
-        told = [
-            f"{who} {number(metric, m[metric]['mean'])} +- {number(metric, m[metric]['sd'])}" for who, m in folds.items() if metric in m
-        ]
-        console.print("5-fold (mean +- sd over folds): " + ", ".join(told))
+    if better := outdone(metric, result, (low, high)):
+        console.print(f"[yellow]{better} does better on this data[/]; more epochs, another lr or model=... may help")
     if looks > 1:
-        console.print(f"[yellow]this test split has been looked at {looks} times; choose on valid, or the figure grows too good[/]")
-    console.print(f"report: {run.path / 'report.html'}", soft_wrap=True)
-    console.print(f"use it: rung predict {run.name}" + (" INPUT" if not data.encoder or data.encoder.kind != "array" else ""))
+        console.print(f"[yellow]{too_many_looks(looks)}[/]")
+    plain(console, f"report: {shown_path(run.path / 'report.html')}")
+    plain(console, f"use it: {usage(run, data.encoder.kind if data.encoder else 'array')}")
+
+
+def too_many_looks(looks: int) -> str:
+    """Why a test split must not be looked at again and again."""
+    return f"this test split has been looked at {looks} times: choose on valid, or the figure grows too good"
+
+
+def _beside(console: Any, metric: str, result: dict[str, Any]) -> None:
+    """The baselines: in a line, or in a table where there are folds."""
+    others = {name: scores[metric] for name, scores in result["baselines"].items() if metric in scores}
+    folds = result.get("folds", {})
+    if metric not in folds.get("model", {}):
+        if others:
+            paragraph(console, "baselines: ", ", ".join(f"{name} {number(metric, v)}" for name, v in others.items()))
+        return
+    k = len(folds["model"][metric]["values"])
+    console.print(f"  {'':<20}{'test':>10}   {f'{k}-fold mean':>12}   {'sd':>8}", style="dim")
+    for who in ("model", *(o for o in others if metric in folds.get(o, {}))):
+        mean, sd = (folds[who][metric][key] for key in ("mean", "sd"))
+        test = result["test"][metric] if who == "model" else others[who]
+        cells = f"{number(metric, test):>10}   {number(metric, mean):>12}   {number(metric, sd):>8}"
+        console.print(f"  {'this model' if who == 'model' else who:<20}{cells}", style="bold" if who == "model" else "")
+
+
+def outdone(metric: str, result: dict[str, Any], interval: tuple[float, float]) -> str:
+    """The baseline that does better than the model beyond chance: by two standard errors over the folds, or outside the 95% interval."""
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    lead: dict[str, float] = {}
+    for name, scores in result["baselines"].items():
+        if folds := result.get("folds"):
+            theirs, ours = (folds.get(who, {}).get(metric, {}).get("values", []) for who in (name, "model"))
+            gaps = [sign * (a - b) for a, b in zip(theirs, ours, strict=True)] if len(theirs) == len(ours) else []
+            if len(gaps) > 1 and mean(gaps) > 2 * stdev(gaps) / math.sqrt(len(gaps)):
+                lead[name] = mean(gaps)
+        elif metric == "accuracy" and scores[metric] > interval[1]:
+            lead[name] = scores[metric]
+    return max(lead, key=lead.__getitem__) if lead else ""
+
+
+def usage(run: Run, kind: str) -> str:
+    """How a finished run is used."""
+    example = {"image": "new.jpg", "table": "new.csv", "one_hot": "new.csv", "text": '"a text"'}.get(kind)
+    if example is None:
+        return f'in Python, rungbook.load("{run.name}")(array)'
+    return f"rung predict {run.name} {example}    try it on test samples: rung predict {run.name}"

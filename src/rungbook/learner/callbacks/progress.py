@@ -81,7 +81,7 @@ class Progress(Callback):
         names = self.columns or [k for k in row if k.startswith("valid_") and k != "valid_loss" and isinstance(row[k], int | float)]
         if not self._header_done:
             self._header_done = True
-            self.console.print("  epoch     train     valid  " + "  ".join(f"{_short(n):>12}" for n in names) + "     time", style="bold")
+            self.console.print("  epoch      train      valid  " + "  ".join(f"{_short(n):>12}" for n in names) + "     time", style="bold")
         seconds = time.monotonic() - self._started
         cells = [f"{learner.epoch:>3}/{learner.plan.epochs:<3}", f"{row['train_loss']:9.4f}", f"{row.get('valid_loss', float('nan')):9.4f}"]
         cells += [f"{_cell(n, row[n]):>12}" for n in names]
