@@ -1,0 +1,55 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from rungbook.cli.main import app
+
+
+@pytest.fixture(scope="module")
+def readme(checkout: Path) -> str:
+    return (checkout / "README.md").read_text()
+
+
+def run(command: list[str], folder: Path, **environment: str) -> str:
+    """Standard output of a command run in `folder`."""
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_the_tour_from_python_runs(readme: str, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert 'rungbook.load("1")' in code
+    rung = [sys.executable, "-c", "from rungbook.cli.main import main; main()"]
+    last = run([*rung, "train", "digits", "epochs=1", "lr=0.05", "seed=1", "--json"], tmp_path, RUNG_RUNS=str(tmp_path / "runs"))
+    assert json.loads(last.splitlines()[-1])["run"].endswith("001-digits")
+    code += "\nassert learner.validate(data.test)['accuracy'] > 0.9\nassert len(predictor.classes) == 10\n"
+    assert "accuracy" in run([sys.executable, "-W", "error", "-c", code], tmp_path, RUNG_RUNS=str(tmp_path / "runs"))
+    assert {p.name for p in tmp_path.iterdir()} == {"runs"}
+
+
+def test_every_command_shown_exists(readme: str) -> None:
+    shown = re.findall(r"^rung (\w+)", readme, re.MULTILINE)
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert len(shown) >= 8
+    assert set(shown) <= set(commands)
+    assert set(commands) <= set(shown), "a command README does not show"
