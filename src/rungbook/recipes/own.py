@@ -29,6 +29,7 @@ class Images(Recipe):
     weight_decay: NotBelow = 0.05
     steps: Count = 1300
     dropout: Share = 0.3
+    ema: Share | None = 0.99
     widths: Widths = (16, 32, 64, 128)
     augment: bool = True
     strict: bool = False
