@@ -14,6 +14,7 @@ _HOME = {
     "Data": "rungbook.data.data",
     "Learner": "rungbook.learner.learner",
     "RungError": "rungbook.errors",
+    "check_callback": "rungbook.learner.contract",
     "create_model": "rungbook.models.registry",
     "list_models": "rungbook.models.registry",
     "list_recipes": "rungbook.recipes.recipe",
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from rungbook.data.load import load_data
     from rungbook.errors import RungError
     from rungbook.learner.callback import Callback
+    from rungbook.learner.contract import check_callback
     from rungbook.learner.learner import Learner
     from rungbook.models.registry import create_model, list_models
     from rungbook.recipes.predictor import load
     from rungbook.recipes.recipe import list_recipes
 
-__all__ = ["Callback", "Data", "Learner", "RungError", "create_model", "list_models", "list_recipes", "load", "load_data"]
+__all__ = ["Callback", "Data", "Learner", "RungError", "check_callback", "create_model", "list_models", "list_recipes", "load", "load_data"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
@@ -77,6 +78,31 @@ def nbytes(tree: Any) -> int:
     """Bytes of all tensors in a tree, tied ones once."""
     _, tensors = pack(tree)
     return sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of a tree: the same for the same structure, numbers and bits, whether or not tensors in it are one in memory."""
+    total = hashlib.sha256()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, Tensor):
+            plain = node.detach().cpu().contiguous()
+            total.update(f"{plain.dtype} {tuple(plain.shape)}".encode())
+            total.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(node, dict):
+            total.update(f"dict {len(node)}".encode())
+            for key, value in node.items():
+                total.update(repr(key).encode())
+                walk(value)
+        elif isinstance(node, list | tuple):
+            total.update(f"{type(node).__name__} {len(node)}".encode())
+            for value in node:
+                walk(value)
+        else:
+            total.update(repr(node).encode())
+
+    walk(tree)
+    return total.hexdigest()
 
 
 def clone(tree: Any) -> Any:
