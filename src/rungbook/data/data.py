@@ -87,7 +87,7 @@ class Data:
 
     @property
     def task(self) -> str:
-        """"classification" or "regression"."""
+        """ "classification" or "regression"."""
         return self.target.task
 
     @property

@@ -57,12 +57,15 @@ class TensorSource:
         x: inputs, (n, ...), or a tuple of such tensors for a model with several inputs.
         y: targets, (n, ...).
         names: what each sample is called in messages; "sample i" if not given.
+        cells: sample number -> its row as the user wrote it, for reports; none for samples that are no rows.
     """
 
     in_memory = True
 
-    def __init__(self, x: Inputs, y: Tensor, names: list[str] | None = None) -> None:
-        self.x, self.y, self._names = x, y, names
+    def __init__(
+        self, x: Inputs, y: Tensor, names: list[str] | None = None, cells: Callable[[int], dict[str, Any]] | None = None
+    ) -> None:
+        self.x, self.y, self._names, self.cells = x, y, names, cells
 
     def __len__(self) -> int:
         return len(self.y)
@@ -82,7 +85,7 @@ class TensorSource:
 
     def to(self, device: torch.device) -> TensorSource:
         """The same samples on another device: in-memory data is moved once, not once a batch."""
-        return TensorSource(map_inputs(self.x, lambda t: t.to(device)), self.y.to(device), self._names)
+        return TensorSource(map_inputs(self.x, lambda t: t.to(device)), self.y.to(device), self._names, self.cells)
 
 
 class RaggedSource:
@@ -262,4 +265,6 @@ class Feed:
         except RuntimeError as error:
             if "worker" not in str(error):
                 raise
-            raise EnvironmentProblem("E406", f"A worker process that reads the data stopped: {error}", "Try workers=0 to see the cause.") from error
+            raise EnvironmentProblem(
+                "E406", f"A worker process that reads the data stopped: {error}", "Try workers=0 to see the cause."
+            ) from error

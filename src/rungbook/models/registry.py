@@ -63,7 +63,10 @@ MODELS: dict[str, Entry] = {
     "lenet_sigmoid": Entry("vision.lenet:LeNetSigmoid", "image", "LeNet-5 with sigmoid and average-pooling", small=_IMAGE),
     "two_conv": Entry("vision.two_conv:TwoConvNet", "image", "two convolutions of 10 and 20 maps", small=_IMAGE),
     "conv_net": Entry(
-        "vision.conv_net:ConvNet", "image", "convolution, batch norm, ReLU blocks", small={**_IMAGE, "image_size": (16, 16), "widths": (4, 8)}
+        "vision.conv_net:ConvNet",
+        "image",
+        "convolution, batch norm, ReLU blocks",
+        small={**_IMAGE, "image_size": (16, 16), "widths": (4, 8)},
     ),
 }
 

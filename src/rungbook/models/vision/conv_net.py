@@ -41,7 +41,9 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         if min(image_size) < 2 ** (len(widths) - 1):
-            raise ValueError(f"image_size {image_size} is too small for {len(widths)} blocks: {2 ** (len(widths) - 1)} pixels a side or more")
+            raise ValueError(
+                f"image_size {image_size} is too small for {len(widths)} blocks: {2 ** (len(widths) - 1)} pixels a side or more"
+            )
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
             layers.append(_conv(in_channels if i == 0 else widths[i - 1], width))

@@ -23,7 +23,9 @@ class TwoConvNet(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
     """
 
-    def __init__(self, in_channels: int = 1, num_classes: int = 10, *, image_size: tuple[int, int] = (28, 28), dropout: float = 0.0) -> None:
+    def __init__(
+        self, in_channels: int = 1, num_classes: int = 10, *, image_size: tuple[int, int] = (28, 28), dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if min(image_size) < 16:
             raise ValueError(f"image_size {image_size} is too small for TwoConvNet: 16 pixels a side or more")
