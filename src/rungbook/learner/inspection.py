@@ -21,7 +21,7 @@ from rungbook.errors import DataError, NotFinite, UsageError
 from rungbook.learner.diagnose import diagnose
 from rungbook.learner.loading import own_generators, peek
 from rungbook.learner.pack import clone
-from rungbook.learner.random_state import keep_random_state
+from rungbook.learner.random_state import keep_random_state, seed_all
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -82,7 +82,7 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
     average, best = 0.0, math.inf
     with untouched(self), closing(_cycle(self, steps)) as batches:
         diagnose(self)
-        torch.manual_seed(self.seed)
+        seed_all(self.seed)
         if not self.model.training:
             self.model.train()
         for i, (x, y) in enumerate(batches):

@@ -40,6 +40,13 @@ def set_random_state(state: dict[str, Any], *generators: torch.Generator) -> Non
         generator.set_state(own.cpu())
 
 
+def seed_all(seed: int) -> None:
+    """Start every global generator from one seed: a callback or a data set may draw from any of them."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def keep_random_state(*generators: torch.Generator) -> Iterator[None]:
     """Whatever is drawn inside, the generators are afterwards as they were."""

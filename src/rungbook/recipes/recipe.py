@@ -151,13 +151,14 @@ class Recipe:
 
         own = self.name not in _LISTED
         words = ["rung train", as_word(Path(self.data)) if own else self.name]
-        said = {**{k: getattr(self, k) for k in self.chosen()}, **changes}
+        chosen = self.chosen()
+        said = {**{k: v for k, v in self.settings().items() if k in chosen}, **changes}
         for key in self.options:
             value = said.pop(key, None)
             for one in value if isinstance(value, tuple) else [value] if value else []:
                 words.append(f"--{key}" if one is True else f"--{key} {shlex.quote(str(one))}")
         said = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in said.items() if not (own and k == "data")}
-        return " ".join([*words, *(f"{k}={shlex.quote(str(v))}" for k, v in said.items())])
+        return " ".join([*words, *(f"{k}={shlex.quote(f'{v:g}' if isinstance(v, float) else str(v))}" for k, v in said.items())])
 
 
 RECIPES: dict[str, type[Recipe]] = {}

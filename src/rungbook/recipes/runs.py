@@ -107,13 +107,15 @@ class Run:
         holder = self.path / "holder.json"
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
-            with disk_errors(self.path, 4096):
-                lock.acquire()
+            lock.acquire()
         except Timeout as error:
             pid, since = self.holder() or (0, "")
             who = f"process {pid} since {since}" if pid else "another process"
             fix = f"Wait for it, or stop it: kill -INT {pid}" if pid else "Wait for it, or stop it."
             raise EnvironmentProblem("E402", f"{self.name} is in use by {who}.", fix) from error
+        except OSError as error:
+            with disk_errors(self.path, 4096):
+                raise error from None
         try:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             write_atomically(holder, json.dumps({"pid": os.getpid(), "since": since}).encode())

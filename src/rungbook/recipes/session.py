@@ -24,9 +24,10 @@ from rungbook.learner.callbacks import EMA, Checkpoints, KeepBest, Progress, Rec
 from rungbook.learner.checkpoint import clear_leftovers, full, newest, write_atomically
 from rungbook.learner.learner import Interrupted, Learner, best_device
 from rungbook.learner.pack import nbytes
-from rungbook.learner.random_state import keep_random_state
+from rungbook.learner.random_state import keep_random_state, seed_all
 from rungbook.learner.weights import load_weights, read_weights
 from rungbook.recipes import build
+from rungbook.recipes.about_data import plain
 from rungbook.recipes.judge import finish
 from rungbook.recipes.recipe import Recipe, restore_recipe
 from rungbook.recipes.runs import Run, create_run, versions
@@ -135,12 +136,12 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         model, options = make_model(recipe if loaded is None else replace(recipe, weights=None), data)
         torch.set_num_threads(threads)
         for refused in loaded.refused if loaded else []:
-            console.print(f"[yellow]E301 damaged and not used: {refused}[/]")
+            plain(console, f"E301 damaged and not used: {refused}", "yellow")
         if loaded is None:
-            console.print(f"{run.name} has no checkpoint yet: it starts again, with the same result")
+            plain(console, f"{run.name} has no checkpoint yet: it starts again, with the same result")
         else:
             step = loaded.state["position"]["step"]
-            console.print(f"{run.name} from step {step}: weights, optimizer, order and random numbers restored (exact)", highlight=False)
+            plain(console, f"{run.name} from step {step}: weights, optimizer, order, random numbers restored (exact)")
         bad_files(run, data)
         run.update(status="started", threads=threads, device=str(device))
         return _carry_out(run, recipe, data, model, options, console, started, device, loaded.state if loaded else None)
@@ -182,7 +183,7 @@ def _say_what_changed(record: dict[str, Any], threads: int, device: torch.device
     then = {"threads": record["threads"], "device": record["device"], **record["versions"]}
     for what, old in then.items():
         if now.get(what) != old:
-            console.print(f"[yellow]{what} was {old} and is {now.get(what, 'gone')}: the result may differ in the last bits[/]")
+            plain(console, f"{what} was {old} and is {now.get(what, 'gone')}: the result may differ in the last bits", "yellow")
 
 
 def _accept_changes(recipe: Recipe, changes: dict[str, Any], record: dict[str, Any]) -> tuple[Recipe, int]:
@@ -254,7 +255,7 @@ def prepare_data(recipe: Recipe) -> Data:
 def make_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
     """The model as training starts with it: drawn from the seed, or read from `weights`."""
     with keep_random_state():
-        torch.manual_seed(recipe.seed)
+        seed_all(recipe.seed)
         model, options = build.build_model(recipe, data)
         recipe.begin(model, data)
     if recipe.weights is not None:
