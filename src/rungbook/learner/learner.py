@@ -27,7 +27,7 @@ from rungbook.learner.finite import Bad, FiniteGuard
 from rungbook.learner.loading import IterableFeed, as_feed, own_generators, replayed
 from rungbook.learner.metrics import Metric, make_metric
 from rungbook.learner.pack import clone
-from rungbook.learner.random_state import get_random_state, keep_random_state, set_random_state
+from rungbook.learner.random_state import get_random_state, keep_random_state, seed_all, set_random_state
 from rungbook.learner.schedule import Schedule, make_schedule
 from rungbook.learner.tally import Tally
 
@@ -145,7 +145,7 @@ class Learner:
         if not self.model.training:  # one in training mode keeps the modes of its parts: some may have been frozen on purpose
             self.model.train()
         with keep_random_state():
-            torch.manual_seed(self.seed + self.epochs_before)
+            seed_all(self.seed + self.epochs_before)
             all_count = diagnose(self) and not self._listeners["before_batch"]
             self._count = target_counter(self.loss, all_count=all_count)
             self._guard = FiniteGuard(self.model, self.optimizer, self.device, self.report_every)
@@ -421,8 +421,9 @@ def make_optimizer(
     target = getattr(make, "func", make)
     able = inspect.isclass(target) and "fused" in inspect.signature(target).parameters
     sparse = any(getattr(m, "sparse", False) is True for m in model.modules())  # embeddings: fused kernels take dense gradients only
+    plain = bool(params) and all(p.is_floating_point() for p in params) and not sparse  # complex weights have no such kernel either
     optimizer = None
-    if able and params and not sparse and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
+    if able and plain and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
         with suppress(RuntimeError):  # a device or dtype without a fused kernel
             optimizer = make(params, lr=lr, fused=True)
     optimizer = make(params, lr=lr) if optimizer is None else optimizer
