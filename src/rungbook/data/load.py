@@ -68,9 +68,7 @@ def load_data(
         UsageError: no such name or path (E201, E105, the nearest one is offered), or shares that leave nothing to train on (E202).
         DataError: the source cannot be learned from.
     """
-    if min(valid, test) < 0 or valid + test >= 1:
-        message = f"valid={valid:g} and test={test:g} are shares of the samples: 0 or more, together below 1."
-        raise UsageError("E202", message, "valid=0.1 test=0.1")
+    _check_shares(valid, test)
     common: dict[str, Any] = {"valid": valid, "test": test, "batch_size": batch_size, "seed": seed, "workers": workers}
     if isinstance(source, tuple | list):
         from rungbook.data.arrays import array_data
@@ -89,12 +87,22 @@ def load_data(
 
         return folder_data(path, **common, image_size=image_size, augment=augment, strict=strict)
     if path.suffix.lower() not in TABLES:
-        kind = f"a {path.suffix} file" if path.suffix else "a file without ending"
-        remedy = next((fix for endings, fix in _NOT_READ.items() if path.suffix.lower() in endings), "Give a table, or a folder of images.")
-        raise UsageError("E116", f"{path} is {kind}; tables end in {', '.join(TABLES)}.", remedy)
+        raise _no_table(path)
     from rungbook.data.tabular import table_data
 
     return table_data(_table(path, target), target=target, name=path.stem, text=text, keep=keep, log=log, strict=strict, **common)
+
+
+def _check_shares(valid: float, test: float) -> None:
+    if min(valid, test) < 0 or valid + test >= 1:
+        message = f"valid={valid:g} and test={test:g} are shares of the samples: 0 or more, together below 1."
+        raise UsageError("E202", message, "valid=0.1 test=0.1")
+
+
+def _no_table(path: Path) -> UsageError:
+    kind = f"a {path.suffix} file" if path.suffix else "a file without ending"
+    remedy = next((fix for endings, fix in _NOT_READ.items() if path.suffix.lower() in endings), "Give a table, or a folder of images.")
+    return UsageError("E116", f"{path} is {kind}; tables end in {', '.join(TABLES)}.", remedy)
 
 
 def _table(path: Path, target: str | None) -> Table:
