@@ -62,9 +62,7 @@ class TensorSource:
 
     in_memory = True
 
-    def __init__(
-        self, x: Inputs, y: Tensor, names: list[str] | None = None, cells: Callable[[int], dict[str, Any]] | None = None
-    ) -> None:
+    def __init__(self, x: Inputs, y: Tensor, names: list[str] | None = None, cells: Callable[[int], dict[str, Any]] | None = None) -> None:
         self.x, self.y, self._names, self.cells = x, y, names, cells
 
     def __len__(self) -> int:

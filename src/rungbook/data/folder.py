@@ -22,7 +22,8 @@ from rungbook.errors import DataError
 
 LARGEST, SMALLEST = 48, 8
 """Sides, in pixels, between which the input size is chosen. 48 keeps a small network's epoch over 1,000 photographs at 2 s on one core
-(64 takes twice that, and was no better on the valid part of 1,399 dogs and cats) and shows what most everyday classes differ in; `image_size` says otherwise."""
+(64 takes twice that, and was no better on the valid part of 1,399 dogs and cats) and shows what most everyday classes differ in;
+`image_size` says otherwise."""
 MAX_MEMORY = 1_000_000_000
 """Bytes up to which the decoded images are kept in memory."""
 

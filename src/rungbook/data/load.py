@@ -68,8 +68,7 @@ def load_data(
         UsageError: no such name or path (E201, E105, the nearest one is offered), or shares that leave nothing to train on (E202).
         DataError: the source cannot be learned from.
     """
-    _check_shares(valid, test)
-    common: dict[str, Any] = {"valid": valid, "test": test, "batch_size": batch_size, "seed": seed, "workers": workers}
+    common = {**_checked_shares(valid, test), "batch_size": batch_size, "seed": seed, "workers": workers}
     if isinstance(source, tuple | list):
         from rungbook.data.arrays import array_data
 
@@ -93,10 +92,11 @@ def load_data(
     return table_data(_table(path, target), target=target, name=path.stem, text=text, keep=keep, log=log, strict=strict, **common)
 
 
-def _check_shares(valid: float, test: float) -> None:
+def _checked_shares(valid: float, test: float) -> dict[str, Any]:
     if min(valid, test) < 0 or valid + test >= 1:
         message = f"valid={valid:g} and test={test:g} are shares of the samples: 0 or more, together below 1."
         raise UsageError("E202", message, "valid=0.1 test=0.1")
+    return {"valid": valid, "test": test}
 
 
 def _no_table(path: Path) -> UsageError:

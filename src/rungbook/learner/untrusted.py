@@ -12,7 +12,7 @@ import stat
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 SMALL = 64 << 20
 """Bytes of a JSON file of ours at most; a manifest or run record has some kilobytes."""
@@ -56,7 +56,7 @@ def check_torch_file(path: Path) -> None:
 def check_nesting(stream: IO[bytes]) -> None:
     """Raise ValueError if the pickle nests tuples deeper than `MAX_NESTING`, or is none. Reads to its end and no further."""
     stack: list[int] = []  # of each value only how deep its tuples nest, or _MARK
-    memo: dict[int, int] = {}
+    memo: dict[Any, int] = {}
     for op, argument, _ in pickletools.genops(stream):
         if op.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             memo[len(memo) if op.name == "MEMOIZE" else argument] = _top(stack)
