@@ -276,7 +276,7 @@ class Learner:
             what = f"Loss, gradient or weights stopped being finite at step {step} of {self.plan.steps}"
         raise NotFinite(
             "E501",
-            f"{what} (loss {self.tally.last_loss:.4g}); no update was made from then on, the weights of step {kept} are "
+            f"{what}; no update was made from then on, the weights of step {kept} are "
             + ("put back" if back == "weights" else "kept")
             + (f", running averages those of step {self._kept_step}." if back == "buffers" else "."),
             f"Try a smaller learning rate (lr={self.lr / 10:g}), clip=1.0, or look for NaN in the inputs.",
