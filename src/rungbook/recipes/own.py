@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from torch import nn
 
 from rungbook.data.data import Data
@@ -83,16 +84,21 @@ class _OwnTable(Recipe):
 @recipe("table", listed=False)
 @dataclass(frozen=True, kw_only=True)
 class Table(_OwnTable):
-    """A table of numbers and categories: embeddings, an MLP, and a linear path that starts at the ridge solution."""
+    """A table of numbers and categories: embeddings and an MLP; a number is the average of its answer and ridge regression's.
+
+    `ridge_share` is how much ridge counts: 0.65 was as good as any on the valid parts of 12 splits of the Ames house prices, where the
+    average beat both. The last weights are kept, not the best on valid: choosing among epochs by some hundred rows adds noise.
+    """
 
     model: str = "tabular_mlp"
     batch_size: Count = 64
-    lr: Rate = 2e-3
+    lr: Rate = 1e-3
     weight_decay: NotBelow = 0.05
-    steps: Count = 1500
-    hidden: Widths = (128, 64)
-    dropout: Share = 0.2
-    ridge_start: bool = True
+    steps: Count = 1000
+    hidden: Widths = (256,)
+    dropout: Share = 0.5
+    final: Literal["best", "last"] = "last"
+    ridge_share: Annotated[float, Field(ge=0, le=1)] = 0.65
     log: Literal["auto"] | bool = "auto"
     target: str | None = None
     text: str | None = None
@@ -100,11 +106,11 @@ class Table(_OwnTable):
     strict: bool = False
 
     def begin(self, model: nn.Module, data: Data) -> None:
-        """Numbers start at the ridge solution of the training rows; training can only add to it, and valid decides."""
+        """Put the ridge solution of the training rows beside the MLP."""
         from rungbook.models.tabular.tabular_mlp import TabularMLP, start_from_ridge
 
-        if self.ridge_start and isinstance(model, TabularMLP):
-            start_from_ridge(model, data)
+        if self.ridge_share and isinstance(model, TabularMLP):
+            start_from_ridge(model, data, share=self.ridge_share)
 
 
 @recipe("text", listed=False)
@@ -114,10 +120,10 @@ class Text(_OwnTable):
 
     model: str = "bag"
     batch_size: Count = 64
-    lr: Rate = 1e-2
-    weight_decay: NotBelow = 0.01
-    steps: Count = 1500
-    dropout: Share = 0.3
+    lr: Rate = 3e-3
+    weight_decay: NotBelow = 0.3
+    steps: Count = 1000
+    dropout: Share = 0.6
     embed_dim: Count = 64
     target: str | None = None
     text: str | None = None
