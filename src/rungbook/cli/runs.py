@@ -23,7 +23,7 @@ def runs(context: typer.Context, as_json: AsJson = False, debug: Debug = False) 
 def list_runs(as_json: AsJson = False, debug: Debug = False) -> int:
     """One line a run: status, test result, tags."""
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from rungbook.cli.answer import console, emit
     from rungbook.recipes.about_data import plain
@@ -32,11 +32,11 @@ def list_runs(as_json: AsJson = False, debug: Debug = False) -> int:
     rows = [_summary(run) for run in _readable()]
     out = console(as_json)
     if rows:
-        table = Table("run", "recipe", "data", "status", "test", "epochs", "tags", box=None, header_style="bold")
+        table = Table("run", Column("data", max_width=14, no_wrap=True), "status", "test", "tags", box=None, header_style="bold")
+        for i, key in ((0, "name"), (2, "status"), (3, "shown")):  # where the terminal is narrow, data and tags give way
+            table.columns[i].min_width = max(len(str(r[key])) for r in rows)
         for r in rows:
-            table.add_row(
-                *(escape(str(r[k])) for k in ("name", "recipe", "data", "status", "shown", "epochs")), escape(", ".join(r["tags"]))
-            )
+            table.add_row(*(escape(str(r[k])) for k in ("name", "data", "status", "shown")), escape(", ".join(r["tags"])))
         out.print(table)
         last = rows[-1]["name"]
         waiting = [r["name"] for r in rows if r["status"] == "interrupted"]
