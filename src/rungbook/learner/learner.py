@@ -153,7 +153,7 @@ class Learner:
             try:
                 self._run(state)
             except Interrupted:
-                self._held = {"random": get_random_state(), "rates": self._rates()}
+                self._held = {"random": self._random(), "rates": self._rates()}
                 self._call("on_interrupt")
                 raise
             except BaseException:
@@ -183,10 +183,13 @@ class Learner:
         """What a schedule changes in the optimiser, group by group."""
         return [{k: g[k] for k in ("lr", "momentum", "betas") if k in g} for g in self.optimizer.param_groups]
 
+    def _random(self) -> dict[str, Any]:
+        return get_random_state(*own_generators(self.train_feed))
+
     def _batches(self) -> Generator[tuple[Any, Tensor], None, None]:
         """The epoch's batches from where it stands; a loader that draws its order gets the random numbers it had when the epoch began."""
         if self.batch == 0 and isinstance(self.train_feed, IterableFeed):
-            self._epoch_random = get_random_state(*own_generators(self.train_feed))
+            self._epoch_random = self._random()
         yield from replayed(self.train_feed, self.epochs_before + self.epoch, self.batch, self.device, self._epoch_random)
 
     def _train_epoch(self, batches: Iterable[tuple[Any, Tensor]]) -> None:
@@ -319,7 +322,7 @@ class Learner:
         return {
             "model": self.model.state_dict(),
             "optimizer": optimizer,
-            "random": get_random_state() if self._held is None else self._held["random"],
+            "random": self._random() if self._held is None else self._held["random"],
             "epoch_random": self._epoch_random,
             "position": {k: getattr(self, k) for k in ("epoch", "batch", "step", "epochs_before", "stop")},
             "tally": self.tally.state_dict(),
@@ -339,7 +342,7 @@ class Learner:
             if name in state["callbacks"]:  # one that was not there then starts fresh
                 callback.load_state_dict(state["callbacks"][name])
         self._held, self._epoch_random = None, state["epoch_random"]
-        set_random_state(state["random"])
+        set_random_state(state["random"], *own_generators(self.train_feed))
 
     # ---------------------------------------------------------------- looking, without a trace
 
