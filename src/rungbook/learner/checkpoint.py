@@ -118,7 +118,11 @@ def _digest(content: bytes) -> str:
 
 def _manifest(files: dict[str, bytes]) -> bytes:
     entries = {name: {"sha256": _digest(content), "bytes": len(content)} for name, content in files.items()}
-    body = {"format": FORMAT, "files": entries}
+    return _signed({"format": FORMAT, "files": entries})
+
+
+def _signed(body: dict[str, Any]) -> bytes:
+    """The manifest as it is written: with its own SHA-256, and in one form only, so that any other byte is noticed."""
     return json.dumps({**body, "sha256": _digest(json.dumps(body, sort_keys=True).encode())}, indent=1, sort_keys=True).encode()
 
 
@@ -173,7 +177,8 @@ def read_files(folder: Path) -> dict[str, bytes]:
         return DamagedCheckpoint("E301", f"{folder.name}/{what}", "An earlier checkpoint is used if there is one.")
 
     try:
-        manifest = json.loads(read_small(folder / MANIFEST))
+        written = read_small(folder / MANIFEST)
+        manifest = json.loads(written)
         body = {"format": manifest["format"], "files": manifest["files"]}
         if manifest["sha256"] != _digest(json.dumps(body, sort_keys=True).encode()):
             raise damaged(f"{MANIFEST} was changed.")
@@ -187,6 +192,8 @@ def read_files(folder: Path) -> dict[str, bytes]:
         raise EnvironmentProblem(
             "E304", f"{folder.name} has format {manifest['format']}, this rungbook reads up to {FORMAT}.", "pip install -U rungbook"
         )
+    if written != _signed(body):
+        raise damaged(f"{MANIFEST} was changed.")
     files = {}
     for name, (size, digest) in entries.items():
         path = folder / name
@@ -194,7 +201,10 @@ def read_files(folder: Path) -> dict[str, bytes]:
             raise damaged(f"{name} is missing.")
         if path.stat().st_size != size:
             raise damaged(f"{name} has {path.stat().st_size:,} of {size:,} bytes.")
-        files[name] = path.read_bytes()
+        try:
+            files[name] = path.read_bytes()
+        except OSError as error:  # a bad sector
+            raise damaged(f"{name} cannot be read ({error.strerror or error}).") from error
         if _digest(files[name]) != digest:
             raise damaged(f"{name} was changed: its SHA-256 is not the manifest's.")
     if not {TENSORS, STATE} <= files.keys():
