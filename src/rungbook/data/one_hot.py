@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -48,8 +49,9 @@ class OneHotEncoder:
 
 
 def one_hot(data: Data) -> Data:
-    """The same data with flat batches."""
+    """The same data with flat batches; `data` itself stays as it is."""
     encoder = OneHotEncoder(data.encoder)
-    for feed in data.splits().values():
+    feeds = {part: copy(feed) for part, feed in data.splits().items()}
+    for feed in feeds.values():
         feed.prepare = encoder.prepare
-    return replace(data, encoder=encoder)
+    return replace(data, encoder=encoder, **feeds)

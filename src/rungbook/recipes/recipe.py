@@ -207,6 +207,8 @@ def parse_settings(cls: type[Recipe], words: list[str]) -> dict[str, Any]:
     Raises:
         UsageError: E201 for keys that are no fields, E202 for values of another type or range.
     """
+    from rungbook.data.load import is_path
+
     keys = [f.name for f in dataclasses.fields(cls) if f.name not in cls.options]
     values: dict[str, Any] = {}
     problems: list[UsageError] = []
@@ -222,18 +224,12 @@ def parse_settings(cls: type[Recipe], words: list[str]) -> dict[str, Any]:
         else:
             try:
                 values[key] = check_value(cls, key, text)
-                if key in ("data", "weights") and _is_file(values[key]):
+                if values[key] and (key == "weights" or (key == "data" and is_path(values[key]))):
                     values[key] = str(Path(values[key]).resolve())  # a run is resumed from anywhere
             except UsageError as problem:
                 problems.append(problem)
     _raise_all(problems)
     return values
-
-
-def _is_file(value: Any) -> bool:
-    from rungbook.data.load import is_path
-
-    return isinstance(value, str) and (is_path(value) or Path(value).is_file())
 
 
 def _raise_all(problems: list[UsageError]) -> None:
