@@ -66,8 +66,9 @@ def untouched(learner: Learner) -> Iterator[None]:
 def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> LearningRates:
     """Learning rate at which the loss falls fastest (Smith 2017, section 3.3).
 
-    The rate grows by a constant factor each step from `low` to `high`, over at most `steps` batches; the run ends when the smoothed loss
-    has risen from its best by three times that. The suggestion is the rate at the steepest descent of the smoothed loss over log(rate).
+    The rate grows by a constant factor each step from `low` to `high`, over at most `steps` batches; the run ends when the running mean
+    of the loss has risen from its best by three times that. The suggestion is the rate at the steepest descent over log(rate) of the
+    loss smoothed in both directions: a running mean in one lags, and with 100 steps suggests a rate several times too large.
 
     Args:
         low, high: the range searched.
@@ -78,7 +79,7 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
         NotFinite: E501, the loss is not finite even at the smallest rates.
     """
     lrs: list[float] = []
-    smooth: list[float] = []
+    losses: list[float] = []
     average, best = 0.0, math.inf
     with untouched(self), closing(_cycle(self, steps)) as batches:
         diagnose(self)
@@ -96,17 +97,27 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
             loss.backward()
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(self.params, self.clip)
-            average = 0.9 * average + 0.1 * loss.item()
+            losses.append(loss.item())
+            average = 0.9 * average + 0.1 * losses[-1]
             value = average / (1 - 0.9 ** (i + 1))  # unbiased: the average starts at 0
             if not math.isfinite(value) or (i > 5 and value - best > 3 * abs(best) + 1e-12):
                 break
             best = min(best, value)
             lrs.append(lr)
-            smooth.append(value)
             self.optimizer.step()
     if not lrs:
         raise NotFinite("E501", f"The loss of the first batch is {value:g}.", "Look for NaN in the inputs and the targets.")
+    smooth = _smooth(_smooth(losses[: len(lrs)])[::-1])[::-1]
     return LearningRates(_steepest(lrs, smooth), lrs, smooth)
+
+
+def _smooth(values: list[float], keep: float = 0.8) -> list[float]:
+    """Running mean with weights that fall by `keep` a step back."""
+    total, weight, found = 0.0, 0.0, []
+    for value in values:
+        total, weight = keep * total + value, keep * weight + 1
+        found.append(total / weight)
+    return found
 
 
 def _cycle(learner: Learner, steps: int) -> Generator[Any, None, None]:
