@@ -147,7 +147,7 @@ def check_target(loss: Any, output: Tensor, y: Tensor, everything: Tensor, name:
         return
     if y.is_floating_point() and y.shape == output.shape:
         return  # a probability for each class
-    if y.dtype not in (torch.int64, torch.uint8):
+    if y.dtype != torch.int64 and (y.dtype != torch.uint8 or y.ndim > 1):  # torch takes bytes for plain classes only
         some = ", ".join(f"{v:g}" for v in y.flatten()[:3].tolist())
         fix = "y.long(); or loss=F.mse_loss if a number is to be predicted." if y.is_floating_point() else "y.long()"
         raise DataError("E103", f"Labels are {y.dtype} [{some}, ...]; classes must be whole numbers (int64).", fix)
