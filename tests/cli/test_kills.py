@@ -85,9 +85,9 @@ def test_killed_while_training(zygote: Zygote, tmp_path: Path, name: str, kills:
     verb = ["train", *words.split()]
     for _ in range(kills):
         before = last_step(tmp_path)
-        command = zygote.start(*verb, runs=tmp_path)
+        command = zygote.start(*verb, runs=tmp_path, slow=0.06)
         command.until(lambda before=before: last_step(tmp_path) > before)
-        time.sleep(0.1 * random.random())
+        time.sleep(0.04 * random.random())
         assert command.kill() == -signal.SIGKILL
         assert not list(tmp_path.glob("*/checkpoints/final")), "it was killed in the middle"
         verb = ["resume"]
@@ -137,7 +137,7 @@ def test_killed_at_twenty_random_moments(zygote: Zygote, tmp_path: Path, name: s
 def test_control_without_random_state_differs(zygote: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same resumption with the random numbers left as they are: it must not end the same, or the tests above prove nothing."""
     undisturbed = reference(zygote, CNN)
-    command = zygote.start("train", *CNN.split(), runs=tmp_path)
+    command = zygote.start("train", *CNN.split(), runs=tmp_path, slow=0.1)
     command.until(lambda: has_checkpoint(tmp_path))
     command.kill()
     monkeypatch.setenv("RUNG_RUNS", str(tmp_path))
@@ -153,7 +153,7 @@ def test_control_without_random_state_differs(zygote: Zygote, tmp_path: Path, mo
 def test_ctrl_c_loses_nothing(zygote: Zygote, tmp_path: Path) -> None:
     undisturbed = reference(zygote, CNN)
     words = CNN.replace("checkpoint_seconds=0.001", "checkpoint_seconds=1000")
-    command = zygote.start("train", *words.split(), "--json", runs=tmp_path)
+    command = zygote.start("train", *words.split(), "--json", runs=tmp_path, slow=0.2)
     command.until(lambda: any(p.stat().st_size for p in tmp_path.glob("*/metrics.jsonl")))
     assert command.kill(signal.SIGINT) == 5, command.err
     run = only(tmp_path)
@@ -175,7 +175,7 @@ def test_ctrl_c_loses_nothing(zygote: Zygote, tmp_path: Path) -> None:
 def test_killed_before_the_first_checkpoint(zygote: Zygote, tmp_path: Path) -> None:
     undisturbed = reference(zygote, CNN)
     words = CNN.replace("checkpoint_seconds=0.001", "checkpoint_seconds=1000")
-    command = zygote.start("train", *words.split(), runs=tmp_path)
+    command = zygote.start("train", *words.split(), runs=tmp_path, slow=0.2)
     command.until(lambda: any(p.stat().st_size for p in tmp_path.glob("*/metrics.jsonl")))
     assert command.kill() == -signal.SIGKILL
     assert not has_checkpoint(tmp_path)
@@ -203,7 +203,7 @@ def test_fresh_processes_agree_bit_for_bit(zygote: Zygote, tmp_path: Path) -> No
 
 def interrupted(zygote: Zygote, runs: Path, words: str = CNN) -> Path:
     """A run that waits to be resumed, with two checkpoints."""
-    command = zygote.start("train", *words.split(), runs=runs)
+    command = zygote.start("train", *words.split(), runs=runs, slow=0.1)
     command.until(lambda: len(list(runs.glob("*/checkpoints/step-*/manifest.json"))) == 2)
     command.kill(signal.SIGINT)
     return only(runs)
@@ -337,7 +337,7 @@ def test_a_full_disk_while_saving(zygote: Zygote) -> None:
     if zygote.no_disk:
         pytest.skip(f"no small disk can be made here: {zygote.no_disk}")
     inside, seen = zygote.folder / "disk" / "runs", zygote.disk / "runs"
-    command = zygote.start("train", *CNN.split(), "--json", runs=inside)
+    command = zygote.start("train", *CNN.split(), "--json", runs=inside, slow=0.3)
     command.until(lambda: has_checkpoint(seen))
     with open(zygote.disk / "filler", "wb", buffering=0) as f, suppress(OSError):
         while True:

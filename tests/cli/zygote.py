@@ -106,19 +106,19 @@ class Zygote:
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
-    def start(self, *words: str, runs: Path, quick: bool = True, here: Path | None = None) -> Command:
+    def start(self, *words: str, runs: Path, quick: bool = True, slow: float = 0.0) -> Command:
         """Start a command.
 
         Args:
             words: after `rung`.
             runs: where runs go.
             quick: judge in a moment, see `commands.quick`.
-            here: the folder to work in.
+            slow: seconds to wait after each epoch and each checkpoint, so that a signal meets a training on any machine.
         """
         self._count += 1
         folder = self.folder / str(self._count)
         folder.mkdir()
-        pid = self.ask(do="start", words=words, runs=str(runs), quick=quick, folder=str(folder), here=str(here or folder))
+        pid = self.ask(do="start", words=words, runs=str(runs), quick=quick, slow=slow, folder=str(folder))
         return Command(self, pid, folder)
 
 
@@ -138,7 +138,7 @@ def _start(question: dict[str, Any]) -> int:
     code = 99
     try:
         os.environ["RUNG_RUNS"] = question["runs"]
-        os.chdir(question["here"])
+        os.chdir(question["folder"])
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(Path(question["folder"]) / name, os.O_WRONLY | os.O_CREAT, 0o644), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -148,6 +148,8 @@ def _start(question: dict[str, Any]) -> int:
             from commands import quick
 
             quick(pytest.MonkeyPatch())
+        if question["slow"]:
+            _slow_down(question["slow"])
         from rungbook.cli.answer import run_command
         from rungbook.cli.main import app
 
@@ -156,6 +158,22 @@ def _start(question: dict[str, Any]) -> int:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _slow_down(seconds: float) -> None:
+    """Wait after each epoch's row and each checkpoint; nothing that is saved depends on it."""
+    from rungbook.learner.callbacks import Checkpoints, Recorder
+
+    def waiting(do: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*words: Any) -> Any:
+            value = do(*words)
+            time.sleep(seconds)
+            return value
+
+        return done
+
+    Recorder.after_epoch = waiting(Recorder.after_epoch)  # type: ignore[method-assign]
+    Checkpoints.save = waiting(Checkpoints.save)  # type: ignore[method-assign]
 
 
 def _warm_up() -> None:

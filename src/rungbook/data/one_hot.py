@@ -54,4 +54,4 @@ def one_hot(data: Data) -> Data:
     feeds = {part: copy(feed) for part, feed in data.splits().items()}
     for feed in feeds.values():
         feed.prepare = encoder.prepare
-    return replace(data, encoder=encoder, **feeds)
+    return replace(data, encoder=encoder, train=feeds["train"], valid=feeds.get("valid"), test=feeds.get("test"))
