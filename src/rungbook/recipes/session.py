@@ -6,6 +6,7 @@ Both `train` and `resume` go through `_carry_out`, so that a continued run is th
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -274,9 +275,10 @@ def _carry_out(
     device: torch.device,
     state: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    learner = build.build_learner(recipe, data, model, device, 1e-3 if recipe.lr == "find" else recipe.lr)
-    if recipe.lr == "find":
+    learner = build.build_learner(recipe, data, model, device, base_rate(run, recipe))
+    if learner.lr == UNKNOWN_RATE:
         find_rate(learner, console)
+        run.update(lr=learner.lr)
     work = Work(run, recipe, data, learner, options, build.count_epochs(recipe, data), console, started)
     learner.callbacks += attendants(work)
     room_for_checkpoints(work)
@@ -293,6 +295,15 @@ def _carry_out(
         run.update(status="interrupted", error=error.describe())
         raise
     return finish(work)
+
+
+UNKNOWN_RATE = math.inf
+"""Stands for the learning rate that is still to be found."""
+
+
+def base_rate(run: Run, recipe: Recipe) -> float:
+    """The learning rate as set, or as found when the run began."""
+    return float(run.record().get("lr", UNKNOWN_RATE)) if recipe.lr == "find" else recipe.lr
 
 
 def find_rate(learner: Learner, console: Any) -> None:

@@ -141,7 +141,7 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     metric = headline(data, result)
     value, n = result["test"][metric], data.test.samples
     line = f"[bold]test {metric} {number(metric, value)}[/]"
-    low, high = wilson(round(value * n), n)
+    low, high = wilson(round(value * n), n) if metric == "accuracy" else (math.nan, math.nan)
     if metric == "accuracy":
         line += f"  (95% interval {100 * low:.1f}-{100 * high:.1f}, {plural(n, 'sample')})"
     console.print(line)

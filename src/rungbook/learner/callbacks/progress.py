@@ -15,6 +15,10 @@ REFRESH_SECONDS = 0.25
 """A bar redrawn four times a second costs under half a percent of one core (benchmarks/bench_learner.py)."""
 
 
+LINES = 25
+"""A training of more than twice as many epochs prints about so many lines."""
+
+
 def in_notebook() -> bool:
     """Whether the code runs in a Jupyter kernel."""
     return "ipykernel" in sys.modules
@@ -76,14 +80,19 @@ class Progress(Callback):
             self._bar.refresh()
 
     def after_epoch(self, learner: Learner) -> None:
-        """Print the epoch's line."""
-        row = learner.row
+        """Print the epoch's line; of a long training every so many, and the last."""
+        row, epochs = learner.row, learner.plan.epochs
+        every = -(-epochs // LINES) if epochs > 2 * LINES else 1
+        if learner.epoch % every and learner.epoch not in (1, epochs) and not learner.stop:
+            return
         names = self.columns or [k for k in row if k.startswith("valid_") and k != "valid_loss" and isinstance(row[k], int | float)]
         if not self._header_done:
             self._header_done = True
+            if every > 1:
+                self.console.print(f"every {every} epochs a line; metrics.jsonl has them all", style="dim")
             self.console.print("  epoch      train      valid  " + "  ".join(f"{_short(n):>12}" for n in names) + "     time", style="bold")
         seconds = time.monotonic() - self._started
-        cells = [f"{learner.epoch:>3}/{learner.plan.epochs:<3}", f"{row['train_loss']:9.4f}", f"{row.get('valid_loss', float('nan')):9.4f}"]
+        cells = [f"{learner.epoch:>3}/{epochs:<3}", f"{row['train_loss']:9.4f}", f"{row.get('valid_loss', float('nan')):9.4f}"]
         cells += [f"{_cell(n, row[n]):>12}" for n in names]
         self.console.print("  ".join([cells[0], *cells[1:]]) + f"  {int(seconds // 60):>4}:{int(seconds % 60):02}")
 
