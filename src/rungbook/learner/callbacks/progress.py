@@ -89,7 +89,7 @@ class Progress(Callback):
         if not self._header_done:
             self._header_done = True
             if every > 1:
-                self.console.print(f"every {every} epochs a line; metrics.jsonl has them all", style="dim")
+                self.console.print(f"one line every {every} epochs", style="dim")
             self.console.print("  epoch      train      valid  " + "  ".join(f"{_short(n):>12}" for n in names) + "     time", style="bold")
         seconds = time.monotonic() - self._started
         cells = [f"{learner.epoch:>3}/{epochs:<3}", f"{row['train_loss']:9.4f}", f"{row.get('valid_loss', float('nan')):9.4f}"]
