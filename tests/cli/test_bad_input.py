@@ -143,6 +143,10 @@ MISTAKES = {
     "unknown model": Mistake(nothing, "train digits model=lnet", "E201", 2, ('"lnet"', "Did you mean lenet?")),
     "unknown schedule": Mistake(nothing, "train digits schedule=cosin", "E201", 2, ("cosin", "cosine")),
     "model of another kind": Mistake(nothing, "train digits model=bag", "E202", 2, ("bag takes texts", "digits holds images", "lenet")),
+    "images wanted, a table given": Mistake(
+        nothing, "train lenet data=iris", "E202", 2, ("lenet takes images", "iris holds rows of a table", "mlp")
+    ),
+    "a size of images for a table": Mistake(nothing, "train mlp data=iris image_size=8", "E201", 2, ('no option "image_size"',)),
     "picture too small": Mistake(nothing, "train lenet image_size=8", "E202", 2, ("image_size (8, 8)", "12 pixels")),
     "no device": Mistake(nothing, "train digits device=cuda:77", "E202", 2, ("cuda:77", "device=")),
     "nothing to judge on": Mistake(nothing, "train digits test=0", "E202", 2, ("test=0", "test=0.1")),

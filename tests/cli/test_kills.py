@@ -23,7 +23,7 @@ import pytest
 from commands import Rung, run
 from zygote import Zygote
 
-from rungbook.learner.checkpoint import newest
+from rungbook.learner.checkpoint import generations, newest
 
 CNN = "digits epochs=3 widths=6,8 batch_size=32 dropout=0.3 checkpoint_seconds=0.001"
 MLP = "mlp epochs=3 hidden=32 dropout=0.3 batch_size=32 ema=0.9 clip=1 checkpoint_seconds=0.001"
@@ -32,8 +32,10 @@ CONFIGURATIONS = {"cnn": CNN, "cnn-workers": f"{CNN} workers=2", "mlp": MLP, "ml
 
 def marks(run: Path) -> dict[str, str]:
     """SHA-256 of everything that must be equal: the final weights, the last checkpoint with optimiser and random state, the metrics."""
-    files = [*run.glob("checkpoints/final/*"), *sorted(run.glob("checkpoints/step-*"))[-1].iterdir(), run / "metrics.jsonl"]
-    return {p.relative_to(run).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(files)}
+    files = {"metrics": run / "metrics.jsonl"}
+    files |= {f"final/{p.name}": p for p in run.glob("checkpoints/final/*")}
+    files |= {f"last/{p.name}": p for p in generations(run / "checkpoints")[0].iterdir()}
+    return {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in sorted(files.items())}
 
 
 def scores(run: Path) -> dict:
@@ -112,6 +114,7 @@ def killed(zygote: Zygote, words: str, runs: Path, moment: float) -> bool:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_killed_at_twenty_random_moments(zygote: Zygote, tmp_path: Path, name: str) -> None:
     words = CONFIGURATIONS[name]
@@ -168,7 +171,7 @@ def test_ctrl_c_loses_nothing(zygote: Zygote, tmp_path: Path) -> None:
     again = zygote.start("resume", runs=tmp_path)
     assert again.wait() == 0
     assert f"from step {step}:" in again.out, "nothing between the interruption and the resumption was done twice"
-    final = {k: v for k, v in marks(run).items() if "final" in k or k == "metrics.jsonl"}
+    final = {k: v for k, v in marks(run).items() if not k.startswith("last/")}
     assert final.items() <= undisturbed.marks.items()
 
 
@@ -182,7 +185,7 @@ def test_killed_before_the_first_checkpoint(zygote: Zygote, tmp_path: Path) -> N
     again = zygote.start("resume", runs=tmp_path)
     assert again.wait() == 0, again.err
     assert "starts again, with the same result" in again.out
-    final = {k: v for k, v in marks(only(tmp_path)).items() if "final" in k or k == "metrics.jsonl"}
+    final = {k: v for k, v in marks(only(tmp_path)).items() if not k.startswith("last/")}
     assert final.items() <= undisturbed.marks.items()
 
 
@@ -372,7 +375,7 @@ def test_the_estimate_is_within_a_tenth(zygote: Zygote) -> None:
     import torch
 
     from rungbook.learner.callbacks import KeepBest
-    from rungbook.learner.checkpoint import generations, save_generation
+    from rungbook.learner.checkpoint import save_generation
     from rungbook.learner.learner import Learner
     from rungbook.recipes.session import checkpoint_bytes
 

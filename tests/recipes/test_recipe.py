@@ -192,6 +192,9 @@ def test_recipes_survive_their_record(name: str) -> None:
     assert restore_recipe(name, {**written, "of_a_later_version": 1}) == recipe
     assert restore_recipe(name, {}) == RECIPES[name](), "fields added since take their defaults"
     assert recipe.chosen() == {"epochs", "lr", "clip"}
+    with pytest.raises(UsageError, match="does not fit this rungbook: epochs") as misfit:
+        restore_recipe(name, {**written, "epochs": "many"})
+    assert misfit.value.code == "E204"
     recipe_field = dataclasses.fields(recipe)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(recipe, recipe_field, "x")

@@ -17,6 +17,8 @@ SHOWN = 8
 """Names of a list that are shown; the rest is counted."""
 CLASSES = 30
 """Classes whose counts are shown."""
+UNBROKEN = "\N{NO-BREAK SPACE}"
+"""Stands where a line must not be broken; printed as a blank."""
 PLURAL = {"number": "numbers", "category": "categories", "date": "dates", "text": "text", "id": "identifiers"}
 
 
@@ -33,7 +35,7 @@ def paragraph(console: Any, head: str, text: str, *, style: str = "", body: str 
     room = max(40, min(console.width, WIDEST) - len(head) - 1)
     for i, line in enumerate(textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]):
         start = Text(head, style=style) if i == 0 else Text(" " * len(head))
-        console.print(start + Text(line, style=body), soft_wrap=True)
+        console.print(start + Text(line.replace(UNBROKEN, " "), style=body), soft_wrap=True)
 
 
 def plain(console: Any, text: str, style: str = "") -> None:
@@ -74,7 +76,8 @@ def targets_of(data: Data) -> str:
         low, high = np.quantile(values, [0.25, 0.75])
         return f"{values.min():g} to {values.max():g}, mean {values.mean():g}, the middle half {low:g} to {high:g}"
     counts = np.sum([np.bincount(t.numpy(), minlength=len(data.classes)) for t in targets], axis=0)
-    shown = "   ".join(f"{name} {n:,}" for name, n in zip(data.classes[:CLASSES], counts.tolist(), strict=False))
+    names = [name if name.strip() else repr(name) for name in data.classes[:CLASSES]]
+    shown = "   ".join(f"{name}{UNBROKEN}{n:,}" for name, n in zip(names, counts.tolist(), strict=False))
     return shown + (f"   ... ({len(data.classes):,} in all)" if len(data.classes) > CLASSES else "")
 
 

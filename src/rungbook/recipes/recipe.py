@@ -120,11 +120,14 @@ class Recipe:
 
     def load(self) -> Data:
         """The data, split and ready to feed."""
+        from rungbook.data.bundled import BUNDLED
         from rungbook.data.load import load_data
+        from rungbook.data.registry import DOWNLOADS
 
-        return load_data(
-            self.data, self.valid, self.test, self.batch_size, seed=self.seed, workers=self.workers, image_size=self.image_size
-        )
+        known = BUNDLED.get(self.data) or DOWNLOADS.get(self.data)
+        # a recipe's own size of images is no demand on a table: that the model does not fit it is said in its own words
+        size = self.image_size if known is None or known.kind == "image" or "image_size" in self.chosen() else None
+        return load_data(self.data, self.valid, self.test, self.batch_size, seed=self.seed, workers=self.workers, image_size=size)
 
     def begin(self, model: nn.Module, data: Data) -> None:
         """Change the weights a model starts with, before training."""
@@ -266,6 +269,7 @@ def _wanted(error: Any) -> str:
         "float_type": "a number",
         "bool_parsing": "true or false",
         "bool_type": "true or false",
+        "tuple_type": "numbers with commas between them",
         "finite_number": "a finite number",
         "greater_than_equal": "{ge:g} or more",
         "greater_than": "above {gt:g}",
@@ -284,7 +288,14 @@ def _example(cls: type[Recipe], key: str) -> str:
 
 
 def restore_recipe(name: str, settings: dict[str, Any]) -> Recipe:
-    """The recipe a run was made with, from its recorded settings; fields added since take their defaults."""
-    cls = find_recipe(name)
-    known = {f.name for f in dataclasses.fields(cls)}
-    return cls(**{k: check_value(cls, k, v) for k, v in settings.items() if k in known})
+    """The recipe a run was made with, from its recorded settings; fields added since take their defaults.
+
+    Raises:
+        UsageError: E204 the record holds what this version has no place for.
+    """
+    try:
+        cls = find_recipe(name)
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: check_value(cls, k, v) for k, v in settings.items() if k in known})
+    except UsageError as error:
+        raise UsageError("E204", f"The run's record does not fit this rungbook: {error.message}", "Train it again.") from error
