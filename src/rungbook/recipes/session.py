@@ -333,21 +333,24 @@ def room_for_checkpoints(work: Work) -> None:
 
 
 def checkpoint_bytes(work: Work) -> int:
-    """Estimated size of a checkpoint: weights, what the optimiser keeps of each, and copies that callbacks hold."""
+    """Estimated size of a checkpoint: weights, what the optimiser keeps of each, copies that callbacks hold, names, random numbers."""
     learner = work.learner
-    weights = nbytes(learner.model.state_dict())
-    trained = sum(p.numel() * p.element_size() for p in learner.params)
-    copies = sum(isinstance(c, KeepBest | EMA) for c in learner.callbacks)
-    return int(weights * (1 + copies) + trained * optimizer_copies(learner.make_optimizer)) + 16384
+    state, params = learner.model.state_dict(), learner.params
+    copies = 1 + sum(isinstance(c, KeepBest | EMA) for c in learner.callbacks)
+    numbers, tensors = optimizer_keeps(learner.make_optimizer)
+    entries = copies * len(state) + tensors * len(params)
+    return int(copies * nbytes(state) + numbers * sum(p.numel() * p.element_size() for p in params) + 175 * entries) + 19_000
 
 
-def optimizer_copies(make: Any) -> float:
-    """Numbers an optimiser remembers for each weight, read off one step of a tiny one."""
-    p = nn.Parameter(torch.zeros(64))
+def optimizer_keeps(make: Any) -> tuple[float, int]:
+    """How many numbers an optimiser remembers for each weight, in how many tensors: read off one step of a tiny one."""
+    n = 4096
+    p = nn.Parameter(torch.zeros(n))
     optimizer = make([p], lr=0.0)
-    p.grad = torch.zeros(64)
+    p.grad = torch.zeros(n)
     optimizer.step()
-    return sum(t.numel() for t in optimizer.state[p].values() if isinstance(t, torch.Tensor)) / 64
+    kept = [t for t in optimizer.state[p].values() if isinstance(t, torch.Tensor)]
+    return sum(t.numel() for t in kept) / n, len(kept)
 
 
 def newest_resumable() -> Run:
