@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rungbook.cli.train import AsJson, Debug, say_stopped
+from rungbook.cli.train import AsJson, Debug, carry_out
 
 
 def resume(
@@ -18,7 +18,6 @@ def resume(
     debug: Debug = False,
 ) -> int:
     """Continue a run where it stopped, exactly as if it had not."""
-    from rungbook.cli.answer import console, emit
     from rungbook.recipes import session
     from rungbook.recipes.recipe import find_recipe, parse_settings
     from rungbook.recipes.runs import find_run
@@ -28,11 +27,4 @@ def resume(
         words, run = [run, *words], None
     found = find_run(run) if run is not None else session.newest_resumable()
     changes = parse_settings(find_recipe(found.record()["recipe"]), words)
-    out = console(as_json)
-    try:
-        result = session.resume(found, changes=changes, console=out)
-    except session.Stopped as stopped:
-        return say_stopped(out, stopped, as_json)
-    if as_json:
-        emit(result)
-    return 0
+    return carry_out(lambda out: session.resume(found, changes=changes, console=out), as_json)

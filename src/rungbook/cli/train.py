@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,14 +31,21 @@ def train(
 
     Ctrl-C stops safely (exit code 5); rung resume continues exactly.
     """
-    from rungbook.cli.answer import console, emit
     from rungbook.recipes import session
 
     recipe, label = choose(what, settings or [], {"target": target, "text": text, "keep": tuple(keep or ()), "strict": strict})
+    return carry_out(lambda out: session.train(recipe, label=label, console=out), as_json)
+
+
+def carry_out(training: Callable[[Any], dict[str, Any]], as_json: bool) -> int:
+    """Run a training that prints to the console it is given, and answer with its result or with how to go on; gives the exit code."""
+    from rungbook.cli.answer import console, emit
+    from rungbook.recipes.session import Stopped
+
     out = console(as_json)
     try:
-        result = session.train(recipe, label=label, console=out)
-    except session.Stopped as stopped:
+        result = training(out)
+    except Stopped as stopped:
         return say_stopped(out, stopped, as_json)
     if as_json:
         emit(result)

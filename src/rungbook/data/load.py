@@ -84,6 +84,7 @@ def load_data(
     if path.is_dir():
         from rungbook.data.folder import folder_data
 
+        common["workers"] = workers or None  # a folder larger than memory takes worker processes by itself
         return folder_data(path, **common, image_size=image_size, augment=augment, strict=strict)
     if path.suffix.lower() not in TABLES:
         raise _no_table(path)

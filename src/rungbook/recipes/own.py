@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -35,21 +34,9 @@ class Images(Recipe):
     augment: bool = True
     strict: bool = False
 
-    def load(self) -> Data:
-        """The folder, scanned and split."""
-        from rungbook.data.load import load_data
-
-        return load_data(
-            Path(self.data),
-            self.valid,
-            self.test,
-            self.batch_size,
-            seed=self.seed,
-            workers=self.workers,
-            image_size=self.image_size,
-            augment="flip_crop" if self.augment else None,
-            strict=self.strict,
-        )
+    def source_options(self) -> dict[str, Any]:
+        """Size, augmentation, strictness."""
+        return {"image_size": self.image_size, "augment": "flip_crop" if self.augment else None, "strict": self.strict}
 
 
 class _OwnTable(Recipe):
@@ -62,23 +49,9 @@ class _OwnTable(Recipe):
     strict: bool
     log: Literal["auto"] | bool = "auto"
 
-    def load(self) -> Data:
-        """The table, read and split."""
-        from rungbook.data.load import load_data
-
-        return load_data(
-            Path(self.data),
-            self.valid,
-            self.test,
-            self.batch_size,
-            seed=self.seed,
-            workers=self.workers,
-            target=self.target,
-            text=self.text,
-            keep=self.keep,
-            log=self.log,
-            strict=self.strict,
-        )
+    def source_options(self) -> dict[str, Any]:
+        """Which columns are what."""
+        return {name: getattr(self, name) for name in ("target", "text", "keep", "log", "strict")}
 
 
 @recipe("table", listed=False)

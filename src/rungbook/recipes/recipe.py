@@ -120,14 +120,20 @@ class Recipe:
 
     def load(self) -> Data:
         """The data, split and ready to feed."""
-        from rungbook.data.bundled import BUNDLED
         from rungbook.data.load import load_data
+
+        options = {"seed": self.seed, "workers": self.workers, **self.source_options()}
+        return load_data(self.data, self.valid, self.test, self.batch_size, **options)
+
+    def source_options(self) -> dict[str, Any]:
+        """What `load_data` is told of the source besides."""
+        from rungbook.data.bundled import BUNDLED
         from rungbook.data.registry import DOWNLOADS
 
         known = BUNDLED.get(self.data) or DOWNLOADS.get(self.data)
         # a recipe's own size of images is no demand on a table: that the model does not fit it is said in its own words
-        size = self.image_size if known is None or known.kind == "image" or "image_size" in self.chosen() else None
-        return load_data(self.data, self.valid, self.test, self.batch_size, seed=self.seed, workers=self.workers, image_size=size)
+        fits = known is None or known.kind == "image" or "image_size" in self.chosen()
+        return {"image_size": self.image_size if fits else None}
 
     def begin(self, model: nn.Module, data: Data) -> None:
         """Change the weights a model starts with, before training."""

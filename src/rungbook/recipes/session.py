@@ -132,7 +132,8 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
                 f"The data of {run.name} changed since it started: {_difference(record['data']['facts'], data.facts)}.",
                 f"Put the data back, or start anew: {recipe.command()}",
             )
-        clear_leftovers(run.checkpoints)
+        for folder in (run.path, run.checkpoints):
+            clear_leftovers(folder)
         loaded = newest(run.checkpoints) if run.checkpoints.is_dir() else None
         model, options = make_model(recipe if loaded is None else replace(recipe, weights=None), data)
         torch.set_num_threads(threads)
