@@ -143,6 +143,21 @@ def test_interrupted_twice(tmp_path: Path) -> None:
     assert outcome(done, tmp_path / "parts") == expected
 
 
+@pytest.mark.parametrize("name", ["mlp", "everything"])
+def test_by_the_same_learner(name: str, tmp_path: Path) -> None:
+    """As in a notebook: stop, look, go on."""
+    expected, _ = whole(name, tmp_path / "whole")
+    make, schedule = CASES[name]
+    (tmp_path / "same").mkdir()
+    ours = make(tmp_path / "same", [Stop(3)])
+    interrupted(ours, 3, schedule)
+    looked = ours.validate()
+    ours.predict()
+    ours.fit(3, schedule, state=ours.state_dict())
+    assert outcome(ours, tmp_path / "same") == expected
+    assert looked != ours.validate()
+
+
 @pytest.mark.parametrize("name", ["cnn with dropout", "everything"])
 def test_control_without_the_random_numbers(name: str, tmp_path: Path) -> None:
     expected, _ = whole(name, tmp_path / "whole")
