@@ -86,8 +86,6 @@ def load_data(
 
         common["workers"] = workers or None  # a folder larger than memory takes worker processes by itself
         return folder_data(path, **common, image_size=image_size, augment=augment, strict=strict)
-    if path.suffix.lower() not in TABLES:
-        raise _no_table(path)
     from rungbook.data.tabular import table_data
 
     return table_data(_table(path, target), target=target, name=path.stem, text=text, keep=keep, log=log, strict=strict, **common)
@@ -107,7 +105,9 @@ def _no_table(path: Path) -> UsageError:
 
 
 def _table(path: Path, target: str | None) -> Table:
-    """The table of a file. Raises DataError E111, with a command that names the file, if it is not said what to predict."""
+    """The table of a file. Raises UsageError E116 for a file of another kind, DataError E111, with a command, if no target is said."""
+    if path.suffix.lower() not in TABLES:
+        raise _no_table(path)
     from rungbook.data.table import read_table
     from rungbook.data.table_target import find_target
 
