@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, draw, label, number, spoken
+from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, draw, few_ticks, label, number, spoken
 
 MATRIX_CLASSES = 20
 """Up to this many classes the whole matrix is drawn, above only its largest errors."""
@@ -209,6 +209,7 @@ def predicted_versus_true(truth: np.ndarray, predicted: np.ndarray, *, name: str
             ax.plot([low, high], [low, high], color=INK, alpha=0.5, linewidth=1, linestyle=(0, (2, 2)))
         ax.scatter(truth[some], predicted[some], s=9, color=TRAIN, alpha=0.55, linewidths=0)
         ax.set(xlabel=f"true {shown}", ylabel="predicted")
+        few_ticks(ax, "xy")
 
     return draw(paint, alt + ".")
 
@@ -230,5 +231,6 @@ def residuals(truth: np.ndarray, predicted: np.ndarray, *, name: str = "value") 
             ax.hist(error, bins=min(30, max(6, int(np.sqrt(len(error))))), color=TRAIN, alpha=0.65)
         ax.axvline(0, color=INK, alpha=0.5, linewidth=1, linestyle=(0, (2, 2)))
         ax.set(xlabel=f"error of {label(name, 30)} (prediction - truth)", ylabel="samples")
+        few_ticks(ax)
 
     return draw(paint, alt)

@@ -26,6 +26,7 @@ from xml.etree import ElementTree
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 TRAIN, VALID, THIRD, FOURTH = "#0072b2", "#d55e00", "#008a64", "#b4618f"
 """From Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color), green and pink darkened: each has a contrast of at least 3
@@ -138,6 +139,15 @@ def _styled() -> Iterator[None]:
     with matplotlib.style.context(_RC, after_reset=True), warnings.catch_warnings():  # the user's own settings do not count
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has its own fonts
         yield
+
+
+def few_ticks(ax: Axes, which: str = "x") -> None:
+    """At most five ticks on the axes named ("x", "y", "xy"), large numbers as 200k or 1.5M, so that labels never run into each other."""
+    for name in which:
+        axis = ax.xaxis if name == "x" else ax.yaxis
+        axis.set_major_locator(MaxNLocator(4))
+        if max(map(abs, ax.get_xlim() if name == "x" else ax.get_ylim())) >= 10_000:
+            axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def draw(paint: Callable[[Axes], object], alt: str, *, size: tuple[float, float] = (3.6, 2.5)) -> Picture:

@@ -106,6 +106,7 @@ def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tens
         task=data.task,
         target=data.target.name,
         classes=classes,
+        metric=headline(data, result),
         test=result["test"],
         valid=result["valid"],
         baselines=result["baselines"],

@@ -276,9 +276,11 @@ def _verdict(facts: ReportFacts, metric: str, value: float, n: int, ends: tuple[
         sentences.append(f"For comparison: {listing}.")
         best = others[ranked[0]]
         name = clean(ranked[0].replace("_", " "), 60)
+        chance = ends is not None and ends[0] <= best <= ends[1]
         if (best >= value) if up else (best <= value):
-            sentences.append(f"The simpler {name} is as good or better: prefer it, or train differently.")
-        elif ends and ends[0] <= best <= ends[1]:
+            tail = " on these samples, though the difference may be chance." if chance else ": prefer it, or train differently."
+            sentences.append(f"The simpler {name} is as good or better{tail}")
+        elif chance:
             sentences.append(f"The {name} lies within that interval: the difference may be chance.")
     if limit is not None:
         sentences.append(f"The best possible here is {_show(metric, limit, n)}, {number(abs(limit - value))} away.")
