@@ -63,7 +63,7 @@ def curve(history: Sequence[Row], name: str = "loss") -> Picture:
     shown = spoken(name)
     alt = ". ".join(_went(f"{part.capitalize()} {shown}", *s, lower) for part, s in series.items()) + "."
     every = [v for _, values, _ in series.values() for v in values]
-    logarithmic = bool(every) and min(every) > 0 and max(every) / min(every) > 100
+    logarithmic = lower and bool(every) and min(every) > 0 and max(every) / min(every) > 100
 
     def paint(ax: Axes) -> None:
         for part, (epochs, values, _) in series.items():
