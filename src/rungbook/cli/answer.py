@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 a finding, 2 usage, 3 data, 4 environment, 5 interrupted a
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import sys
@@ -13,8 +14,14 @@ from pathlib import Path
 from typing import Any
 
 INTERRUPTED, OWN_FAULT = 5, 70
+TYPER_INTERRUPTED = 130
+"""What typer gives back for a KeyboardInterrupt it caught."""
 BLOTTED_FROM = 6
 """Characters from which a word of the user's is taken out of crash reports; shorter ones are no secrets and would riddle the text."""
+
+
+UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG)
+"""What the machine answers where the user's rights or disk, not rungbook, stand in the way."""
 
 
 def console(as_json: bool = False) -> Any:
@@ -46,11 +53,15 @@ def run_command(app: Any, arguments: list[str]) -> int:
     debug, as_json = "--debug" in arguments, "--json" in arguments
     try:
         code = app(arguments, prog_name="rung", standalone_mode=False)
+        if code == TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     except KeyboardInterrupt:
         print("stopped; there was nothing to save yet", file=sys.stderr)
+        if as_json:
+            emit({"status": "interrupted", "exit": INTERRUPTED})
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -70,6 +81,10 @@ def _tell(error: Exception, as_json: bool) -> int:
         return _say({"error": "E201", "message": error.format_message(), "fix": _usage_fix(error), "exit": 2}, usage, as_json)
     if isinstance(error, RungError):
         return _say(error.describe(), f"{CODES[error.code]}\n", as_json)
+    if isinstance(error, OSError) and error.errno in UNREACHABLE:
+        where = f'"{error.filename}"' if error.filename else "A file or folder"
+        problem = {"error": "E405", "message": f"{where} cannot be used: {error.strerror}.", "fix": "See its rights: ls -ld", "exit": 4}
+        return _say(problem, f"{CODES['E405']}\n", as_json)
     report = _crash_report(error)
     message = f"{type(error).__name__} inside rungbook: this is our fault, not yours."
     return _say({"error": "E701", "message": message, "fix": f"Please report it with {report}", "exit": OWN_FAULT}, "", as_json)

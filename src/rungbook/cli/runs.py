@@ -104,7 +104,7 @@ def compare(
     differing = {k: (left.get(k), right.get(k)) for k in dict.fromkeys([*left, *right]) if left.get(k) != right.get(k)}
     out = console(as_json)
     table = Table("", a.name, b.name, box=None, header_style="bold")
-    for key, values in ((k, v) for k, v in differing.items() if k != "data.fingerprint"):
+    for key, values in ((k, v) for k, v in differing.items() if k not in ("data.fingerprint", "data.test")):
         table.add_row(key, *("-" if v is None else escape(f"{v:.6g}" if isinstance(v, float) else str(v)) for v in values))
     out.print(table if differing else "the two runs have the same settings, data and results")
     if left.get("data.fingerprint") != right.get("data.fingerprint"):

@@ -56,7 +56,8 @@ def say_stopped(out: Any, stopped: Stopped, as_json: bool) -> int:
     """What to do after Ctrl-C; gives the exit code."""
     from rungbook.cli.answer import INTERRUPTED, emit
 
-    saved = "the last checkpoint is kept" if stopped.step is None else f"everything up to step {stopped.step:,} is saved"
+    kept = "the last checkpoint is kept" if stopped.run.checkpoints.is_dir() else "there is no checkpoint yet, it will start again"
+    saved = kept if stopped.step is None else f"everything up to step {stopped.step:,} is saved"
     out.print(f"[yellow]stopped safely, {saved}.[/] Continue exactly: rung resume {stopped.run.name}", soft_wrap=True)
     if as_json:
         emit({"run": stopped.run.path, "status": "interrupted", "step": stopped.step, "exit": INTERRUPTED})

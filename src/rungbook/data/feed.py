@@ -78,6 +78,11 @@ class TensorSource:
     def targets(self) -> Tensor:
         return self.y
 
+    @property
+    def named(self) -> bool:
+        """Whether the samples have names of their own."""
+        return self._names is not None
+
     def name(self, i: int) -> str:
         return self._names[i] if self._names else f"sample {i}"
 
@@ -116,6 +121,11 @@ class RaggedSource:
 
     def targets(self) -> Tensor:
         return self.y
+
+    @property
+    def named(self) -> bool:
+        """Whether the texts have names of their own."""
+        return self._names is not None
 
     def name(self, i: int) -> str:
         return self._names[i] if self._names else f"text {i}"

@@ -119,7 +119,7 @@ def _take(layout: Layout, found: dict[str, list[Path]], part: str, classes: tupl
 def _walk(layout: Layout, folder: Path) -> list[Path]:
     """The image files below a class folder, sorted; the others are counted."""
     found = []
-    for here, inner, names in os.walk(folder):
+    for here, inner, names in os.walk(folder, onerror=_unreadable):
         layout.hidden += sum(_is_hidden(n) for n in inner)
         inner[:] = sorted(n for n in inner if not _is_hidden(n))
         for name in sorted(names):
@@ -131,6 +131,11 @@ def _walk(layout: Layout, folder: Path) -> list[Path]:
             else:
                 layout.other[suffix or "no suffix"] += 1
     return found
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that cannot be opened is no empty folder: what it holds would be missing without a word."""
+    raise DataError("E106", f"{error.filename} cannot be opened: {error.strerror}.", f"chmod -R u+rX {error.filename}") from error
 
 
 def _descend(path: Path) -> Path:

@@ -85,6 +85,11 @@ class NumberTarget:
             t = t.clamp(self.low - margin, self.high + margin)
         return t.exp() if self.log else t
 
+    def values(self, encoded: Tensor) -> Tensor:
+        """What `encode` gave (n, 1) -> the user's units, float64 (n,): the truth, which unlike a prediction is never bounded."""
+        t = encoded.double().reshape(-1) * self.std + self.mean
+        return t.exp() if self.log else t
+
     def describe(self) -> dict[str, Any]:
         """A JSON object that `restore` turns back."""
         return {"task": self.task, **{k: None if isinstance(v, float) and math.isinf(v) else v for k, v in asdict(self).items()}}

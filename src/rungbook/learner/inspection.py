@@ -78,6 +78,8 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
         DataError, UsageError: model, loss and data do not fit each other, as in `fit`.
         NotFinite: E501, the loss is not finite even at the smallest rates.
     """
+    if steps < 1 or not 0 < low < high:
+        raise UsageError("E202", f"low={low:g}, high={high:g}, steps={steps}: rates rise from above 0, over 1 step or more.", "find_lr()")
     lrs: list[float] = []
     losses: list[float] = []
     average, best = 0.0, math.inf

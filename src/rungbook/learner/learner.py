@@ -98,6 +98,9 @@ class Learner:
             raise UsageError("E202", f'precision is "{precision}", it must be fp32 or bf16.')
         if accumulate < 1:
             raise UsageError("E202", f"accumulate is {accumulate}, it must be 1 or more.")
+        _check_arguments(data, optimizer, loss, clip)
+        metrics = [metrics] if isinstance(metrics, str | Metric) or callable(metrics) else metrics
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
         self.device = best_device() if device is None else torch.device(device)
         self.data = data
         train, valid = (data.train, data.valid) if hasattr(data, "train") else data
@@ -136,6 +139,8 @@ class Learner:
             NotFinite: a loss, gradient or weight stopped being finite; no update was made from it.
             Interrupted: `request_stop` was called.
         """
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 0:
+            raise UsageError("E202", f"epochs is {epochs!r}; it must be a whole number, 0 or more.", "learner.fit(5)")
         self.plan = Plan(epochs, len(self.train_feed), self.accumulate, make_schedule(schedule))
         self.epoch = self.batch = self.step = 0
         self.stop = self._stop_requested = False
@@ -404,6 +409,21 @@ class Learner:
 
 
 _NO_CAST = nullcontext()
+
+
+def _check_arguments(data: Any, optimizer: Any, loss: Any, clip: float | None) -> None:
+    """Say what a Learner needs where it was given something near it. Raises UsageError E202."""
+    if not hasattr(data, "train") and not (isinstance(data, tuple | list) and len(data) == 2):
+        raise UsageError(
+            "E202", f"data is a {type(data).__name__}; it must be a Data or a pair (train, valid).", "Learner(model, (loader, None))"
+        )
+    if isinstance(optimizer, torch.optim.Optimizer) or not callable(optimizer):
+        fix = "optimizer=torch.optim.Adam, or partial(torch.optim.SGD, momentum=0.9)"
+        raise UsageError("E202", "optimizer must be a class or function that makes one from (parameters, lr=...).", fix)
+    if not callable(loss):
+        raise UsageError("E202", f"loss is {loss!r}; it must be a function (output, target) -> loss.", "loss=F.cross_entropy")
+    if clip is not None and not clip > 0:
+        raise UsageError("E202", f"clip is {clip}; it must be above 0, or None.", "clip=1.0")
 
 
 def best_device() -> torch.device:

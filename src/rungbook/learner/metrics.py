@@ -344,18 +344,19 @@ class OnScale(Metric):
 
     Args:
         metric: what judges the decoded values.
-        decode: from the model's scale to the user's, for outputs and targets alike (`NumberTarget.decode`).
+        decode: from the model's scale to the user's, for outputs (`NumberTarget.decode`).
+        values: the same for targets (`NumberTarget.values`); `decode` if None.
     """
 
-    def __init__(self, metric: Metric, decode: Callable[[Tensor], Tensor]) -> None:
-        self.metric, self.decode = metric, decode
+    def __init__(self, metric: Metric, decode: Callable[[Tensor], Tensor], values: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.metric, self.decode, self.values = metric, decode, values or decode
         self.name, self.higher_is_better, self.exact = metric.name, metric.higher_is_better, metric.exact
 
     def reset(self) -> None:
         self.metric.reset()
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        self.metric.update(self.decode(output.detach()), self.decode(target))
+        self.metric.update(self.decode(output.detach()), self.values(target))
 
     def compute(self) -> float | Tensor:
         return self.metric.compute()

@@ -54,7 +54,9 @@ def _torch_file(path: Path) -> Any:
 
 
 def _not_data(path: Path, error: Exception) -> UsageError:
-    reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    # torch's own words advise a second, unsafe try: they are not passed on
+    own = isinstance(error, ValueError) and bool(str(error).strip())
+    reason = str(error).strip().splitlines()[0][:160] if own else type(error).__name__
     return UsageError(
         "E302",
         f"{path} was refused: it is damaged, or holds objects instead of plain tensors; nothing in it was run ({reason}).",

@@ -10,6 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from rungbook.data.data import Data, Finding
+from rungbook.data.target import NumberTarget
 
 WIDEST = 110
 """Characters a line of prose takes at most, however wide the terminal."""
@@ -72,7 +73,9 @@ def targets_of(data: Data) -> str:
     """Samples of each class, or the range of the numbers."""
     targets = [feed.source.targets() for feed in data.splits().values()]
     if not data.classes:
-        values = np.concatenate([np.asarray(data.target.decode(t)).ravel() for t in targets])
+        values = np.concatenate(
+            [np.asarray(data.target.values(t) if isinstance(data.target, NumberTarget) else t).ravel() for t in targets]
+        )
         low, high = np.quantile(values, [0.25, 0.75])
         return f"{values.min():g} to {values.max():g}, mean {values.mean():g}, the middle half {low:g} to {high:g}"
     counts = np.sum([np.bincount(t.numpy(), minlength=len(data.classes)) for t in targets], axis=0)

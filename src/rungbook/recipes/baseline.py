@@ -56,7 +56,7 @@ def baselines(data: Data, *, seed: int = 0, threads: int = 1) -> Scores:
         shares = np.bincount(y["train"].numpy(), minlength=target.outputs) / len(y["train"])
         table["majority"] = scores(target, y["test"], np.tile(shares, (len(y["test"]), 1)))
     else:
-        mean = float(target.decode(y["train"]).mean())
+        mean = float(target.values(y["train"]).mean())
         table["mean"] = scores(target, y["test"], np.full(len(y["test"]), mean))
     x = {k: design(f, kind, data) for k, f in parts.items()}
     if kind in ("table", "one_hot", "text") or (kind == "array" and isinstance(target, NumberTarget)):

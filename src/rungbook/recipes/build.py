@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rungbook.data.data import Data
 from rungbook.data.one_hot import one_hot
+from rungbook.data.target import NumberTarget
 from rungbook.errors import UsageError
 from rungbook.learner.callback import Callback
 from rungbook.learner.callbacks import EMA, EarlyStopping, KeepBest
@@ -22,6 +23,8 @@ from rungbook.recipes.recipe import Recipe
 
 FITS = {"image": ("image", "flat"), "table": ("table", "flat"), "one_hot": ("flat",), "text": ("text",), "array": ("flat", "image")}
 """Kind of data -> kinds of model input it can serve."""
+UNEVEN = 3
+"""Largest to smallest class from which on balanced accuracy is shown too."""
 MAX_EPOCHS = 200
 """More passes than this over few rows only memorise them."""
 
@@ -96,10 +99,10 @@ def build_loss(recipe: Recipe, data: Data, device: torch.device) -> Any:
 def build_metrics(data: Data) -> list[Any]:
     """What is shown each epoch: accuracies, or errors in the user's units."""
     if data.task == "classification":
-        rare = min(data.facts.get("class_shares", {0: 1.0}).values(), default=1.0)
-        return ["accuracy", "balanced_accuracy"] if rare < 0.1 and len(data.classes) <= 10 else ["accuracy"]
-    decode = data.target.decode
-    return [OnScale(make_metric(m), decode) for m in ("r2", "root_mean_squared_error")]
+        counts = torch.bincount(data.train.source.targets().cpu(), minlength=len(data.classes))
+        return ["accuracy", "balanced_accuracy"] if int(counts.max()) >= UNEVEN * int(counts.min()) else ["accuracy"]
+    assert isinstance(data.target, NumberTarget)
+    return [OnScale(make_metric(m), data.target.decode, data.target.values) for m in ("r2", "root_mean_squared_error")]
 
 
 def build_optimizer(recipe: Recipe) -> Any:

@@ -40,7 +40,7 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
         x, y = data.test.source.fetch(slice(0, data.test.samples))
         on = f"the test split of {data.name}"
         run.update(looks=int(record.get("looks", 0)) + 1)
-        looks = looks_at(data.fingerprint)
+        looks = looks_at(data.test_mark())
     else:
         x, y, left_out = labelled(predictor, existing(Path(path)))
         on, looks = path, 0
@@ -130,5 +130,5 @@ def own_test_samples(run: Run, n: int) -> tuple[list[str], Inputs, list[str]]:
     n = min(n, data.test.samples)
     x, y = data.test.source.fetch(slice(0, n))
     names = [data.test.source.name(i) for i in range(n)]
-    truth = [data.classes[i] for i in y.tolist()] if data.classes else [f"{v:g}" for v in data.target.decode(torch.as_tensor(y)).tolist()]
+    truth = [data.classes[i] for i in y.tolist()] if data.classes else [f"{v:g}" for v in data.target.values(torch.as_tensor(y)).tolist()]  # type: ignore[union-attr]
     return names, x, truth

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rungbook.data.data import Data
 from rungbook.data.feed import Feed, RaggedSource
+from rungbook.data.target import NumberTarget
 from rungbook.learner import checkpoint
 from rungbook.recipes import build
 from rungbook.recipes.baseline import baselines
@@ -50,7 +51,7 @@ def finish(work: Work) -> dict[str, Any]:
     if folded:
         result["folds"] = folded
     run.update(step=learner.step, looks=1, headline=headline(data, result), result={k: v for k, v in result.items() if k != "run"})
-    looks = looks_at(data.fingerprint)
+    looks = looks_at(data.test_mark())
     write_report(run.path / "report.html", report_facts(work, result, truth, output, looks))
     run.update(status="finished")  # last: a run that is finished has everything
     describe_result(work, result, looks)
@@ -74,6 +75,7 @@ def fold_scores(work: Work) -> dict[str, Any]:
     collected: dict[str, dict[str, list[float]]] = {"model": {}}
     for fold in work.data.folds(FOLDS):
         data = build.fit_data(recipe, fold)
+        data.train.batch_size = work.data.train.batch_size
         model, _ = make_model(recipe, data)
         learner = build.build_learner(recipe, data, model, device, work.learner.lr)
         learner.fit(build.count_epochs(recipe, data), recipe.schedule)
@@ -111,7 +113,7 @@ def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tens
         valid=result["valid"],
         baselines=result["baselines"],
         limit=result["limit"],
-        truth=truth if classes else data.target.decode(truth),
+        truth=data.target.values(truth) if isinstance(data.target, NumberTarget) else truth,
         prediction=data.target.decode(output),
         history=learner.history,
         rates=learner.plan.schedule,
@@ -143,7 +145,8 @@ def worst_errors(learner: Learner, data: Data, n: int = 12) -> list[Example]:
             said = int(decoded[0].argmax())
             truth, answer, probability = data.classes[int(sample.target)], data.classes[said], float(decoded[0, said])
         else:
-            value = data.target.decode(torch.tensor(sample.target).reshape(1, -1))
+            assert isinstance(data.target, NumberTarget)
+            value = data.target.values(torch.tensor(sample.target).reshape(1, -1))
             truth, answer, probability = f"{float(value[0]):g}", f"{float(decoded[0]):g}", None
         example = Example(truth, answer, probability, sample.loss, sample.name)
         found.append(show(example, feed, sample.index, data))

@@ -18,8 +18,10 @@ from torch import nn
 from rungbook.data.data import Data
 from rungbook.errors import UsageError, did_you_mean
 
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Threads = Annotated[int, Field(ge=1, le=256)]
+Processes = Annotated[int, Field(ge=0, le=64)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotBelow = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -84,12 +86,12 @@ class Recipe:
     patience: Count | None = None
     ema: Share | None = None
     final: Literal["best", "last"] = "best"
-    seed: Whole = 0
+    seed: Seed = 0
     valid: Share = 0.1
     test: Share = 0.1
     device: str | None = None
-    threads: Count | None = None
-    workers: Whole = 0
+    threads: Threads | None = None
+    workers: Processes = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     weights: str | None = None

@@ -42,6 +42,10 @@ def versions() -> dict[str, str]:
     return found
 
 
+SHAPES: dict[str, type] = {"recipe": str, "settings": dict, "data": dict, "versions": dict, "threads": int, "result": dict, "tags": list}
+"""What `run.json` holds under these names, where it holds anything."""
+
+
 class Run:
     """One run folder.
 
@@ -87,6 +91,11 @@ class Run:
             )
         for step in range(version, FORMAT):
             record = MIGRATIONS[step](record)
+        wrong = [k for k, kind in SHAPES.items() if not isinstance(record.get(k, kind()), kind)]
+        if wrong:
+            raise UsageError(
+                "E204", f"run.json of {self.name} was changed by hand: {wrong[0]} is no {SHAPES[wrong[0]].__name__}.", "rung runs"
+            )
         return record
 
     def update(self, **facts: Any) -> dict[str, Any]:
@@ -213,14 +222,15 @@ def delete_run(run: Run) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def looks_at(fingerprint: str) -> int:
-    """How often the test split with this fingerprint has been looked at by the runs there are."""
+def looks_at(mark: str) -> int:
+    """How often the test samples with this mark (`Data.test_mark`) have been looked at by the runs there are."""
     total = 0
     for run in all_runs():
         try:
             record = run.record()
         except (UsageError, EnvironmentProblem):
             continue
-        if record.get("data", {}).get("fingerprint") == fingerprint:
+        data = record.get("data", {})
+        if data.get("test", data.get("fingerprint")) == mark:
             total += int(record.get("looks", 0))
     return total

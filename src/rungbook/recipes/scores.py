@@ -35,7 +35,7 @@ def scores(target: Target, truth: Any, prediction: Any) -> dict[str, float]:
             .numpy()
         )
         return _class_scores(np.asarray(torch.as_tensor(truth).cpu()).reshape(-1).astype(np.int64), shares, target.classes)
-    known = target.decode(truth).cpu().numpy() if isinstance(truth, Tensor) else np.asarray(truth, dtype=np.float64).reshape(-1)
+    known = target.values(truth).cpu().numpy() if isinstance(truth, Tensor) else np.asarray(truth, dtype=np.float64).reshape(-1)
     guess = (
         target.decode(prediction).cpu().numpy() if isinstance(prediction, Tensor) else np.asarray(prediction, dtype=np.float64).reshape(-1)
     )

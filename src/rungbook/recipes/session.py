@@ -95,7 +95,7 @@ def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
             "threads": threads,
             "device": str(device),
             "versions": versions(),
-            "data": {"name": data.name, "fingerprint": data.fingerprint, "facts": data.facts},
+            "data": {"name": data.name, "fingerprint": data.fingerprint, "test": data.test_mark(), "facts": data.facts},
             "looks": 0,
         },
     )
@@ -236,8 +236,8 @@ def pick_device(name: str | None) -> torch.device:
         return best_device()
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).item()  # "meta" is a device without numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             "E202", f'device is "{name}", which is not there ({str(error).splitlines()[0]}).', f"device={best_device()}"
         ) from error

@@ -1,4 +1,4 @@
-"""What a person sees while training: a bar that moves, and one line an epoch."""
+"""What a person sees while training: a bar that moves, and one line an epoch (of long trainings, one every few)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def in_notebook() -> bool:
 
 
 class Progress(Callback):
-    """A bar (rich in a terminal, tqdm in a notebook, none where output is no terminal) and one line an epoch.
+    """A bar (rich in a terminal, tqdm in a notebook, none where output is no terminal) and one line an epoch, or every few of many.
 
     Args:
         console: a rich Console; None makes one on standard output.
