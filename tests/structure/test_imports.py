@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-EVERYTHING = {"errors", "scratch", "models", "learner", "data", "plot", "recipes", "exercises", "view", "doctor", "scale", "export", "cli"}
+EVERYTHING = {"errors", "calls", "scratch", "models", "learner", "data", "plot", "recipes", "exercises", "view", "doctor", "scale", "export", "cli"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),  # a leaf: messages and exit codes, for all but scratch
+    "calls": {"errors"},  # how "name(key=value)" is read, for schedules and worlds
     "scratch": set(),
     "models": {"errors"},
     "plot": {"errors"},  # draws what it is given
-    "data": {"errors"},
-    "learner": {"errors", "plot"},  # takes model, loss, optimiser and data as arguments
+    "data": {"errors", "calls", "plot"},
+    "learner": {"errors", "calls", "plot"},  # takes model, loss, optimiser and data as arguments
     "recipes": {"errors", "models", "data", "learner", "plot"},
     "cli": EVERYTHING - {"scratch"},
     "__init__": EVERYTHING - {"cli", "view", "exercises"},

@@ -1,4 +1,4 @@
-"""Data sets by name: those that come with scikit-learn and those that are downloaded."""
+"""Data sets by name: those that come with scikit-learn, those that are downloaded, and the worlds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 from rungbook.data.bundled import BUNDLED
 from rungbook.data.data import Data
 from rungbook.data.registry import DOWNLOADS
+from rungbook.data.worlds.registry import PREFIX, WORLDS, is_world
+from rungbook.data.worlds.samples import world_data
 from rungbook.errors import UsageError, did_you_mean
 
 _MAKERS = {
@@ -22,11 +24,12 @@ _MAKERS = {
 
 
 def data_names() -> dict[str, str]:
-    """Name -> one line about it, of every set that `named_data` knows: the bundled ones first."""
+    """Name -> one line about it, of every set that `named_data` knows: the bundled ones first, then downloads, then worlds."""
     from rungbook.data.resume import megabytes
 
     bundled = {name: f"{b.title} (comes with scikit-learn)" for name, b in BUNDLED.items()}
-    return bundled | {name: f"{d.title} (download, {megabytes(d.size)})" for name, d in DOWNLOADS.items()}
+    downloads = {name: f"{d.title} (download, {megabytes(d.size)})" for name, d in DOWNLOADS.items()}
+    return bundled | downloads | {PREFIX + name: f"{title} (a world: its limit is known)" for name, (_, title) in WORLDS.items()}
 
 
 def named_data(name: str, **options: Any) -> Data:
@@ -42,12 +45,14 @@ def named_data(name: str, **options: Any) -> Data:
         EnvironmentProblem: E403 it could not be downloaded.
     """
     load: Callable[..., Data]
+    if is_world(name):
+        return world_data(name, **options)
     if name in BUNDLED:
         kind, load = BUNDLED[name].kind, BUNDLED[name].load
     elif name in DOWNLOADS:
         kind, load = DOWNLOADS[name].kind, partial(_function(DOWNLOADS[name].loader), DOWNLOADS[name])
     else:
-        raise UsageError("E201", f'There is no data set called "{name}".', did_you_mean(name, [*BUNDLED, *DOWNLOADS]))
+        raise UsageError("E201", f'There is no data set called "{name}".', did_you_mean(name, data_names()))
     given = {k: v for k, v in options.items() if v is not None}
     known = _options(load) | _options(_function(_MAKERS[kind])) - {"name", "target", "test_share", "parts"}
     if unknown := sorted(set(given) - known):

@@ -7,12 +7,11 @@ there are. Step i of N is at position i / N.
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from rungbook.calls import parse_call
 from rungbook.errors import UsageError, did_you_mean
 
 Curve = Callable[[float], float]
@@ -171,19 +170,6 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 """Builders by name."""
 
 
-def _parse(text: str) -> tuple[str, dict[str, Any]]:
-    """`name` or `name(key=value, ...)` with values written as Python literals."""
-    if "(" not in text:
-        return text.strip(), {}
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args and all(k.arg for k in call.keywords):
-            return call.func.id, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        pass
-    raise UsageError("E202", f"{text!r} is no schedule.", "Write it as one_cycle or one_cycle(pct_start=0.25, div=10).")
-
-
 def make_schedule(what: str | Callable[[float], float] | None = None) -> Schedule:
     """A schedule by name ("cosine", "step(milestones=(0.6, 0.8), gamma=0.2)"), from a function of position, or constant for None.
 
@@ -193,7 +179,7 @@ def make_schedule(what: str | Callable[[float], float] | None = None) -> Schedul
     if what is None:
         return constant()
     if isinstance(what, str):
-        name, options = _parse(what)
+        name, options = parse_call(what, "schedule", "one_cycle or one_cycle(pct_start=0.25, div=10)")
         if name not in SCHEDULES:
             raise UsageError("E201", f"There is no schedule {name!r}.", did_you_mean(name, SCHEDULES))
         try:

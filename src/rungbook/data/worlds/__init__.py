@@ -1,0 +1,1 @@
+"""Worlds: generators of data whose best possible score is known."""
