@@ -31,7 +31,9 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 TRAIN, VALID, THIRD, FOURTH = "#0072b2", "#d55e00", "#008a64", "#b4618f"
 """From Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color), green and pink darkened: each has a contrast of at least 3
 to white and to the dark page (WCAG 2.2, 1.4.11). A page may set others as --train, --valid, --third and --fourth."""
-_NAMED = {TRAIN: "train", VALID: "valid", THIRD: "third", FOURTH: "fourth"}
+CLASSES = (TRAIN, VALID, THIRD, FOURTH, "#5743fc", "#d00746", "#1b91b5", "#8a7a00", "#7f7f7f", "#a8643c")
+"""Colours of ten classes. Between both pages the band is too narrow for ten that differ for every eye, so classes go by shape too."""
+_NAMED = {TRAIN: "train", VALID: "valid", THIRD: "third", FOURTH: "fourth"} | {c: f"class-{i}" for i, c in enumerate(CLASSES[4:], 5)}
 INK = "#010203"
 """Stands for the page's text colour while drawing; `currentColor` in the finished picture."""
 DARK_PAGE = "#15181c"

@@ -1,0 +1,148 @@
+"""Points in the plane, and the regions a classifier cuts it into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from rungbook.plot.style import CLASSES, INK, Picture, draw, few_ticks, label, number
+
+SHAPES = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
+"""One marker a class, so that colour is never all that tells two classes apart (WCAG 2.2, 1.4.1)."""
+POINTS = 800
+"""More points than this hide each other and weigh on the page (about 90 bytes each)."""
+LEAST = 20
+"""Points of a rare class that are drawn all the same, so that thinning hides no class."""
+LEGEND = 20
+"""Classes named beside the picture; the text alternative names the largest."""
+
+
+def scatter(
+    x: Any, y: Any, *, classes: Any = None, names: Sequence[str] = (), x_name: str = "", y_name: str = "", title: str = ""
+) -> Picture:
+    """Points in the plane, by class in colour and shape.
+
+    Args:
+        x, y: coordinates (n,); points that are not finite are left out and counted in words.
+        classes: class numbers (n,), below 0 for none; all points alike if None.
+        names: of the classes, in order of their numbers; "0", "1", ... where missing.
+        x_name, y_name: what the axes are, with units.
+        title: line above.
+
+    Raises:
+        ValueError: x, y and classes differ in length.
+    """
+    cloud = _Cloud(x, y, classes, names)
+
+    def paint(ax: Axes) -> None:
+        cloud.paint(ax)
+        _name_axes(ax, (x_name, y_name), title)
+
+    return draw(paint, cloud.words((x_name, y_name)), size=cloud.size())
+
+
+class _Cloud:
+    """Finite points with their classes.
+
+    Args:
+        x, y: (n,).
+        classes: numbers (n,) or None.
+        names: of the classes.
+    """
+
+    def __init__(self, x: Any, y: Any, classes: Any, names: Sequence[str]) -> None:
+        at = [np.asarray(v, float).ravel() for v in (x, y)]
+        kind = None if classes is None else np.asarray(classes).ravel().astype(np.int64)
+        if len({len(v) for v in (*at, *([] if kind is None else [kind]))}) > 1:
+            counts = f"{len(at[0])} x, {len(at[1])} y" + ("" if kind is None else f", {len(kind)} classes")
+            raise ValueError(f"Each point has one x, one y and one class: got {counts}.")
+        good = np.isfinite(at[0]) & np.isfinite(at[1])
+        self.bad = int((~good).sum())
+        self.x, self.y = at[0][good], at[1][good]
+        self.by_class = kind is not None
+        self.kind = np.zeros(len(self.x), np.int64) if kind is None else kind[good]
+        self.names = [label(name, 18) for name in names]
+        self.there = [int(k) for k in np.unique(self.kind)]
+        self.drawn = {k: self._thin(k) for k in self.there}
+
+    def _thin(self, k: int) -> np.ndarray:
+        """Which points of class `k` are drawn: all, or its share of `POINTS` from a fixed shuffle."""
+        own = (self.kind == k).nonzero()[0]
+        if len(self.x) <= POINTS:
+            return own
+        wanted = max(min(LEAST, POINTS // len(self.there)), round(POINTS * len(own) / len(self.x)))
+        return np.sort(np.random.default_rng(0).permutation(own)[:wanted])
+
+    def name(self, k: int) -> str:
+        return "no class" if k < 0 else self.names[k] if k < len(self.names) else str(k)
+
+    def size(self) -> tuple[float, float]:
+        """Inches, with room for the names of the classes."""
+        return (4.6, 3.2) if self.by_class and len(self.there) > 0 else (3.8, 3.0)
+
+    def paint(self, ax: Axes, *, alpha: float = 0.75, size: float = 4.0) -> None:
+        for k in self.there:
+            some, colour, shape = self.drawn[k], *look(k)
+            if not self.by_class:
+                colour, shape = CLASSES[0], "o"
+            # one path of all points would hide where several lie: each keeps its own tint
+            ax.plot(self.x[some], self.y[some], shape, color=colour, markersize=size, markeredgewidth=0, alpha=alpha, label=self.name(k))
+        if len(self.x):
+            _bounds(ax, self.x, self.y)
+        if self.by_class and self.there:
+            handles = ax.get_legend_handles_labels()[0][:LEGEND]
+            ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02), frameon=False, handletextpad=0.1, borderaxespad=0.2)
+
+    def words(self, axes: tuple[str, str]) -> str:
+        """What there is to see."""
+        if not len(self.x):
+            return "No finite points."
+        drawn = sum(len(some) for some in self.drawn.values())
+        said = ("1 point" if len(self.x) == 1 else f"{len(self.x):,} points") + (
+            f", {drawn:,} of them drawn" if drawn < len(self.x) else ""
+        )
+        if self.by_class:
+            said += f", in {len(self.there)} classes" if len(self.there) > 1 else ", in one class"
+        said += ". " + extent(self.x, self.y, axes)
+        if self.by_class:
+            n = {k: int((self.kind == k).sum()) for k in self.there}
+            largest = sorted(self.there, key=lambda k: (-n[k], k))[:10]
+            each = [f"“{self.name(k)}” {n[k]:,} around {_centre(self.x, self.y, self.kind == k)}" for k in largest]
+            said += " " + "; ".join(each) + ("; and others." if len(self.there) > 10 else ".")
+        return said + (f" {self.bad:,} points are not finite and not drawn." if self.bad else "")
+
+
+def look(k: int) -> tuple[str, str]:
+    """Colour and marker of class `k`; past ten classes colours come again with other shapes."""
+    return (INK, ".") if k < 0 else (CLASSES[k % 10], SHAPES[(k + k // 10) % 10])
+
+
+def _centre(x: np.ndarray, y: np.ndarray, own: np.ndarray) -> str:
+    return f"({number(np.median(x[own]))}, {number(np.median(y[own]))})"
+
+
+def extent(x: np.ndarray, y: np.ndarray, axes: tuple[str, str]) -> str:
+    """The ranges of both axes as a sentence."""
+    shown = [label(name, 30) if name else default for name, default in zip(axes, ("x", "y"), strict=True)]
+    said = f"{shown[0]} goes from {number(x.min())} to {number(x.max())}, {shown[1]} from {number(y.min())} to {number(y.max())}."
+    return said[:1].upper() + said[1:] if axes[0] else said
+
+
+def _bounds(ax: Axes, x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
+    """Room for all points, drawn or not, and a margin: (left, right, bottom, top)."""
+    sides: list[float] = []
+    for v in (x, y):
+        room = 0.06 * float(v.max() - v.min()) or max(1.0, abs(float(v.max()))) * 0.5
+        sides += [float(v.min()) - room, float(v.max()) + room]
+    ax.set(xlim=sides[:2], ylim=sides[2:])
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def _name_axes(ax: Axes, names: tuple[str, str], title: str) -> None:
+    ax.set(xlabel=label(names[0], 40) if names[0] else "", ylabel=label(names[1], 30) if names[1] else "")
+    if title:
+        ax.set_title(label(title, 60))
+    few_ticks(ax, "xy")
