@@ -76,7 +76,7 @@ def _array(world: World, fresh: int, test: float, common: dict[str, Any], option
     seed = common["seed"]
     drawn = world.sample(world.n, seed)
     x, y = _tensors(drawn.x, drawn.y)
-    target: Target = ClassTarget(world.classes, world.target) if world.task == "classification" else NumberTarget(name=world.target)
+    target: Target = ClassTarget(world.class_names, world.target) if world.task == "classification" else NumberTarget(name=world.target)
     strata = y.numpy() if world.task == "classification" else None
     index = split_indices(len(y), valid=common["valid"], test=0.0, seed=seed, strata=strata)
     parts = {k: (x[i], y[i]) for k, i in ((k, torch.as_tensor(v)) for k, v in index.items() if len(v))}
@@ -119,7 +119,7 @@ def _image(world: World, fresh: int, test: float, common: dict[str, Any], option
     drawn = world.sample(world.n, seed)
     new = world.sample(fresh, test_seed(seed)) if fresh else None
     official = (new.x, new.y) if new else None
-    return image_data(str(world), drawn.x, drawn.y, world.classes, test=official, test_share=0.0, **common, **options)
+    return image_data(str(world), drawn.x, drawn.y, world.class_names, test=official, test_share=0.0, **common, **options)
 
 
 def _characters(world: World, fresh: int, test: float, common: dict[str, Any], options: dict[str, Any]) -> Data:

@@ -62,7 +62,6 @@ class World(ABC):
     task: ClassVar[str] = "classification"
     target: ClassVar[str] = "class"
     """What is predicted; for a table its column."""
-    classes: tuple[str, ...] = field(init=False, repr=False, default=())
     n: int = 1000
 
     def __post_init__(self) -> None:
@@ -79,6 +78,11 @@ class World(ABC):
     @abstractmethod
     def picture(self, seed: int = 0) -> Picture:
         """What its samples look like."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, by their numbers; nothing where numbers are predicted."""
+        return ()
 
     def limit(self, metric: str) -> Limit:
         """The best possible of one metric. Raises UsageError E201 for a metric without a known limit here."""
