@@ -9,7 +9,8 @@ import pytest
 
 import rungbook
 from rungbook.errors import UsageError
-from rungbook.recipes.recipe import RECIPES, Recipe, find_recipe, load_recipes, parse_settings, restore_recipe
+from rungbook.recipes.recipe import RECIPES, Recipe, find_recipe, load_recipes, restore_recipe
+from rungbook.recipes.settings import parse_settings
 
 load_recipes()
 GOOD = {

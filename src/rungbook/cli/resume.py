@@ -19,8 +19,9 @@ def resume(
 ) -> int:
     """Continue a run where it stopped, exactly as if it had not."""
     from rungbook.recipes import session
-    from rungbook.recipes.recipe import find_recipe, parse_settings
+    from rungbook.recipes.recipe import find_recipe
     from rungbook.recipes.runs import find_run
+    from rungbook.recipes.settings import parse_settings
 
     words = list(settings or [])
     if run is not None and "=" in run:  # only settings were given

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rungbook.recipes.recipe import Recipe
     from rungbook.recipes.session import Stopped
+    from rungbook.recipes.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one line of JSON; everything else goes to standard error.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -64,7 +64,7 @@ def say_stopped(out: Any, stopped: Stopped, as_json: bool) -> int:
     return INTERRUPTED
 
 
-def choose(what: str, words: list[str], options: dict[str, Any]) -> tuple[Recipe, str]:
+def choose(what: str, words: list[str], options: dict[str, Any]) -> tuple[Settings, str]:
     """The recipe WHAT stands for, with its settings, and a label for the run.
 
     Raises:
@@ -74,7 +74,8 @@ def choose(what: str, words: list[str], options: dict[str, Any]) -> tuple[Recipe
 
     from rungbook.data.load import existing, is_path
     from rungbook.errors import UsageError
-    from rungbook.recipes.recipe import find_recipe, parse_settings
+    from rungbook.recipes.recipe import find_recipe
+    from rungbook.recipes.settings import parse_settings
 
     if is_path(what):
         path = existing(Path(what))

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from rungbook.plot.style import TRAIN, VALID, Picture, draw, number, spoken
+from rungbook.plot.style import TRAIN, VALID, Picture, draw, label, number, spoken
 
 Row = Mapping[str, Any]
 LOWER_IS_BETTER = ("loss", "error", "perplexity")
@@ -50,18 +50,20 @@ def _went(name: str, epochs: list[float], values: list[float], bad: int, lower: 
     return words + (f"; not finite: {bad}" if bad else "")
 
 
-def curve(history: Sequence[Row], name: str = "loss") -> Picture:
+def curve(history: Sequence[Row], name: str = "loss", *, title: str = "") -> Picture:
     """Train and valid values of one quantity over the epochs.
 
     Args:
         history: one row an epoch with `epoch`, `train_<name>`, `valid_<name>`; missing ones leave a gap.
         name: what to draw.
+        title: whose values they are, where several pictures stand side by side.
     """
     lower = any(word in name for word in LOWER_IS_BETTER)
     series = {part: _points(history, f"{part}_{name}") for part in ("train", "valid")}
     series = {part: s for part, s in series.items() if s[1] or s[2]}
     shown = spoken(name)
-    alt = ". ".join(_went(f"{part.capitalize()} {shown}", *s, lower) for part, s in series.items()) + "."
+    whose = f"{label(title, 60)}: " if title else ""
+    alt = whose + ". ".join(_went(f"{part.capitalize()} {shown}", *s, lower) for part, s in series.items()) + "."
     every = [v for _, values, _ in series.values() for v in values]
     logarithmic = lower and bool(every) and min(every) > 0 and max(every) / min(every) > 100
 
@@ -77,7 +79,7 @@ def curve(history: Sequence[Row], name: str = "loss") -> Picture:
         if logarithmic:
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter(lambda value, _: number(value))
-        ax.set_title(shown + (" (logarithmic)" if logarithmic else ""))
+        ax.set_title(whose + shown + (" (logarithmic)" if logarithmic else ""))
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
 

@@ -149,6 +149,13 @@ def build_learner(recipe: Recipe, data: Data, model: nn.Module, device: torch.de
     )
 
 
+def find_rate(learner: Learner) -> None:
+    """Set the learner's rate to the one the finder suggests."""
+    learner.lr = learner.find_lr().suggestion
+    for group in learner.optimizer.param_groups:
+        group["lr"] = learner.lr
+
+
 def count_epochs(recipe: Recipe, data: Data) -> int:
     """Epochs as asked, or as many as the budget of steps gives."""
     if recipe.epochs is not None:

@@ -16,6 +16,7 @@ from rungbook.data.target import NumberTarget
 from rungbook.learner import checkpoint
 from rungbook.recipes import build
 from rungbook.recipes.baseline import baselines
+from rungbook.recipes.once import train_once
 from rungbook.recipes.predictor import CARD, model_card
 from rungbook.recipes.report import Example, ReportFacts, write_report
 from rungbook.recipes.runs import looks_at
@@ -66,9 +67,7 @@ def save_final(work: Work) -> None:
 
 def fold_scores(work: Work) -> dict[str, Any]:
     """Scores of the same recipe and of its baselines on the same five folds, for a small table; else nothing."""
-    from rungbook.recipes.session import make_model
-
-    recipe, device = work.recipe, work.learner.device
+    recipe = work.recipe
     rows = sum(feed.samples for feed in work.data.splits().values())
     if work.data.folds is None or rows >= SMALL_TABLE:
         return {}
@@ -76,11 +75,7 @@ def fold_scores(work: Work) -> dict[str, Any]:
     for fold in work.data.folds(FOLDS):
         data = build.fit_data(recipe, fold)
         data.train.batch_size = work.data.train.batch_size
-        model, _ = make_model(recipe, data)
-        learner = build.build_learner(recipe, data, model, device, work.learner.lr)
-        learner.fit(build.count_epochs(recipe, data), recipe.schedule)
-        assert data.test is not None
-        beside = {"model": scores(data.target, data.test.source.targets(), learner.predict(data.test))}
+        beside = {"model": train_once(recipe, data, lr=work.learner.lr).scores("test")["test"]}
         beside |= baselines(data, seed=recipe.seed, threads=torch.get_num_threads())
         for who, metrics in beside.items():
             for metric, value in metrics.items():

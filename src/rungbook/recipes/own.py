@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import nn
 
 from rungbook.data.data import Data
-from rungbook.recipes.recipe import Count, NotBelow, Rate, Recipe, Share, recipe
+from rungbook.recipes.recipe import Recipe, recipe
+from rungbook.recipes.settings import Count, NotBelow, Rate, Share
 
 Widths = tuple[Count, ...]
 

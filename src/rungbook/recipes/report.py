@@ -60,6 +60,26 @@ class Example:
 
 
 @dataclass
+class StudyFacts:
+    """What a study tells: a table of variants, what is more than chance in it, pictures.
+
+    Args:
+        question: what it asks.
+        caption: of the table.
+        head, rows: the table as text.
+        sentences: what was found.
+        pictures: of it.
+    """
+
+    question: str
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    sentences: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass
 class ReportFacts:
     """What a report tells; everything but `name` may be left out and is then not shown.
 
@@ -89,6 +109,7 @@ class ReportFacts:
         versions: of the software, and seed, threads, device.
         looks: how many times these test samples were looked at, this time included; 0 if not counted.
         commands: purpose -> command.
+        study: for a study, which has a table of variants instead of one model's figures.
     """
 
     name: str
@@ -119,6 +140,7 @@ class ReportFacts:
     versions: Mapping[str, Any] = field(default_factory=dict)
     looks: int = 0
     commands: Mapping[str, str] = field(default_factory=dict)
+    study: StudyFacts | None = None
 
 
 def write_report(path: str | Path, facts: ReportFacts) -> Path:
@@ -142,6 +164,7 @@ def render(facts: ReportFacts) -> str:
     content = _result(facts) | _training(facts) | _judged(facts) | _rest(facts)
     parts = {
         "result": ("Result", content["scores"]),
+        "study": ("What was found", content["study"]),
         "training": ("Training", content["curves"]),
         "judged": (content["judged_heading"], content["judged"]),
         "errors": ("Worst errors", content["errors"]),
@@ -430,4 +453,19 @@ def _rest(facts: ReportFacts) -> dict[str, Any]:
         "settings": rows(facts.settings),
         "versions": rows(facts.versions),
         "commands": [(clean(k), clean(v, 1000)) for k, v in facts.commands.items()],
+        "study": _study(facts.study),
+    }
+
+
+def _study(study: StudyFacts | None) -> dict[str, Any] | None:
+    """A study's table, sentences and pictures."""
+    if study is None:
+        return None
+    return {
+        "question": clean(study.question),
+        "caption": clean(study.caption),
+        "head": [clean(c) if c else "" for c in study.head],
+        "rows": [[clean(c, 120) if c else "" for c in row] for row in study.rows],
+        "sentences": [clean(line, 1000) for line in study.sentences],
+        "pictures": list(study.pictures),
     }

@@ -5,12 +5,8 @@ Both `train` and `resume` go through `_carry_out`, so that a continued run is th
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +19,19 @@ from rungbook.errors import DataError, NotFinite, RungError, UsageError
 from rungbook.learner.callback import Callback
 from rungbook.learner.callbacks import EMA, Checkpoints, KeepBest, Progress, Recorder, StopOnSignal
 from rungbook.learner.checkpoint import clear_leftovers, full, newest, write_atomically
-from rungbook.learner.learner import Interrupted, Learner, best_device
+from rungbook.learner.learner import Interrupted, Learner
 from rungbook.learner.pack import nbytes
-from rungbook.learner.random_state import keep_random_state, seed_all
-from rungbook.learner.weights import load_weights, read_weights
 from rungbook.recipes import build
 from rungbook.recipes.about_data import plain
+from rungbook.recipes.ending import Stopped, ending
 from rungbook.recipes.judge import finish
+from rungbook.recipes.prepare import keep_threads, make_model, pick_device, pick_threads, prepare_data
 from rungbook.recipes.recipe import Recipe, restore_recipe
 from rungbook.recipes.runs import Run, create_run, versions
+from rungbook.recipes.settings import Settings
 from rungbook.recipes.speak import describe_data, describe_start, first_steps
+from rungbook.recipes.study import Study
+from rungbook.recipes.study_run import carry_out as carry_out_study
 
 
 @dataclass
@@ -49,27 +48,8 @@ class Work:
     started: float
 
 
-class Stopped(Exception):
-    """Somebody asked a training to stop; `run` can be resumed: from `step`, or from its last checkpoint if that is None."""
-
-    def __init__(self, run: Run, step: int | None) -> None:
-        super().__init__(f"{run.name} stopped at step {step}")
-        self.run, self.step = run, step
-
-
-@contextmanager
-def keep_threads() -> Iterator[None]:
-    """Whatever a training sets, torch has as many threads afterwards as before."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@keep_threads()
-def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
-    """Train a recipe from the start in a new run folder; gives the result as DESIGN's JSON object.
+def train(recipe: Settings, *, label: str, console: Any) -> dict[str, Any]:
+    """Carry out a recipe in a new run folder, by training its model or as the study it is; gives the result as DESIGN's JSON object.
 
     Args:
         label: name for the run folder.
@@ -79,6 +59,14 @@ def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
         Stopped: somebody asked to stop; the run can be resumed.
         RungError: with a message for the user.
     """
+    if isinstance(recipe, Study):
+        return carry_out_study(recipe, label=label, console=console)
+    assert isinstance(recipe, Recipe)
+    return _train(recipe, label, console)
+
+
+@keep_threads()
+def _train(recipe: Recipe, label: str, console: Any) -> dict[str, Any]:
     started = time.monotonic()
     recipe.check()
     torch.set_num_threads(1)  # until the model is known
@@ -99,7 +87,7 @@ def train(recipe: Recipe, *, label: str, console: Any) -> dict[str, Any]:
             "looks": 0,
         },
     )
-    with run.lock(), _ending(run):
+    with run.lock(), ending(run):
         describe_data(console, run, data, bad_files(run, data))
         return _carry_out(run, recipe, data, model, options, console, started, device, None)
 
@@ -117,10 +105,12 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         DataError: E117 the data changed since, E301 every checkpoint is damaged.
     """
     started = time.monotonic()
-    with run.lock(), _ending(run):
+    recipe = _unfinished(run)
+    if isinstance(recipe, Study):
+        plain(console, f"{run.name} is a study: it is done again, with the same result")
+        return carry_out_study(recipe, label=run.name, console=console, run=run)
+    with run.lock(), ending(run):
         record = run.record()
-        _refuse_ended(run, record)
-        recipe = restore_recipe(record["recipe"], record["settings"])
         recipe, threads = _accept_changes(recipe, changes, record)
         torch.set_num_threads(1)
         device = pick_device(recipe.device)
@@ -149,31 +139,15 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         return _carry_out(run, recipe, data, model, options, console, started, device, loaded.state if loaded else None)
 
 
-@contextmanager
-def _ending(run: Run) -> Iterator[None]:
-    """However a training ends early, the record says so and what is raised says what to do."""
-    try:
-        yield
-    except Stopped as stopped:
-        run.update(status="interrupted", step=stopped.step)
-        raise
-    except KeyboardInterrupt:
-        run.update(status="interrupted")
-        raise Stopped(run, None) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or isinstance(error, RungError):
-            raise
-        raise full(run.path, 1 << 20) from error
-
-
-def _refuse_ended(run: Run, record: dict[str, Any]) -> None:
-    """Raise UsageError E204 for a run that cannot go on."""
-    if record["status"] not in ("finished", "failed"):
-        return
+def _unfinished(run: Run) -> Any:
+    """The recipe of a run that can go on. Raises UsageError E204 for one that cannot."""
+    record = run.record()
     recipe = restore_recipe(record["recipe"], record["settings"])
+    if record["status"] not in ("finished", "failed"):
+        return recipe
     if record["status"] == "finished":
-        other = recipe.command(seed=recipe.seed + 1)
-        raise UsageError("E204", f"{run.name} is finished.", f"Use it: rung predict {run.name}, or train another: {other}")
+        use = f"Look at it: {run.path / 'report.html'}" if isinstance(recipe, Study) else f"Use it: rung predict {run.name}"
+        raise UsageError("E204", f"{run.name} is finished.", f"{use}, or train another: {recipe.command(seed=recipe.seed + 1)}")
     why = record.get("error", {}).get("message", "it met a number that is not finite.")
     slower = recipe.command(lr=1e-4 if recipe.lr == "find" else recipe.lr / 10)
     raise UsageError("E204", f"{run.name} failed and would fail again: {why}", f"Start anew: {slower}")
@@ -203,68 +177,6 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     return ", ".join(changed[:4]) if changed else "the same counts, other contents"
 
 
-SMALL_BATCH = 1e9
-"""Forward FLOPs of a batch below which a second thread costs more than it brings, many times more on a busy machine."""
-
-
-def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
-    """How many CPU threads to train with: as asked; else one for small models and every core for large ones.
-
-    The number belongs to the result (sums are taken in another order), so it follows from the model, not from how busy the machine is.
-    """
-    if recipe.threads is not None:
-        return recipe.threads
-    from torch.utils.flop_counter import FlopCounterMode
-
-    x, _ = data.one_batch(2)
-    model.eval()  # batch norm must not count this batch
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(*x) if isinstance(x, tuple) else model(x)
-    model.train()
-    small = counter.get_total_flops() / 2 * data.train.batch_size < SMALL_BATCH
-    return 1 if small else cores()
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def pick_device(name: str | None) -> torch.device:
-    """The device of that name, or the best. Raises UsageError E202 if it is not there."""
-    if name is None:
-        return best_device()
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device).item()  # "meta" is a device without numbers
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            "E202", f'device is "{name}", which is not there ({str(error).splitlines()[0]}).', f"device={best_device()}"
-        ) from error
-    return device
-
-
-def prepare_data(recipe: Recipe) -> Data:
-    """The recipe's data, in the form its model takes, with a batch size that fits."""
-    data = build.fit_data(recipe, recipe.load())
-    if data.valid is None or data.test is None:
-        part = "valid" if data.valid is None else "test"
-        raise DataError("E113", f"{data.name} leaves no sample for {part}.", "Add samples, or ask for larger parts: valid=0.2 test=0.2")
-    build.check_batch_size(recipe, data)
-    return data
-
-
-def make_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
-    """The model as training starts with it: drawn from the seed, or read from `weights`."""
-    with keep_random_state():
-        seed_all(recipe.seed)
-        model, options = build.build_model(recipe, data)
-        recipe.begin(model, data)
-    if recipe.weights is not None:
-        load_weights(model, read_weights(recipe.weights), name=recipe.weights)
-    return model, options
-
-
 def _carry_out(
     run: Run,
     recipe: Recipe,
@@ -278,7 +190,9 @@ def _carry_out(
 ) -> dict[str, Any]:
     learner = build.build_learner(recipe, data, model, device, base_rate(run, recipe))
     if learner.lr == UNKNOWN_RATE:
-        find_rate(learner, console)
+        begun = time.monotonic()
+        build.find_rate(learner)
+        console.print(f"learning rate {learner.lr:.2g} (found in {time.monotonic() - begun:.0f} s)")
         run.update(lr=learner.lr)
     work = Work(run, recipe, data, learner, options, build.count_epochs(recipe, data), console, started)
     learner.callbacks += attendants(work)
@@ -305,16 +219,6 @@ UNKNOWN_RATE = math.inf
 def base_rate(run: Run, recipe: Recipe) -> float:
     """The learning rate as set, or as found when the run began."""
     return float(run.record().get("lr", UNKNOWN_RATE)) if recipe.lr == "find" else recipe.lr
-
-
-def find_rate(learner: Learner, console: Any) -> None:
-    """Set the learner's rate to the one the finder suggests."""
-    begun = time.monotonic()
-    lr = learner.find_lr().suggestion
-    learner.lr = lr
-    for group in learner.optimizer.param_groups:
-        group["lr"] = lr
-    console.print(f"learning rate {lr:.2g} (found in {time.monotonic() - begun:.0f} s)")
 
 
 def attendants(work: Work) -> list[Callback]:

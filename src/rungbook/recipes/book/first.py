@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rungbook.recipes.recipe import Count, NotBelow, Rate, Recipe, Share, recipe
+from rungbook.recipes.recipe import Recipe, recipe
+from rungbook.recipes.settings import Count, NotBelow, Rate, Share
 
 Widths = tuple[Count, ...]
 

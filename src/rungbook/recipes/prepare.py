@@ -1,0 +1,104 @@
+"""What a training needs before its first step: data in the model's form, the model, a device, a number of threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from rungbook.data.data import Data
+from rungbook.errors import DataError, UsageError
+from rungbook.learner.learner import best_device
+from rungbook.learner.random_state import keep_random_state, seed_all
+from rungbook.learner.weights import load_weights, read_weights
+from rungbook.recipes import build
+from rungbook.recipes.recipe import Recipe
+
+
+@contextmanager
+def keep_threads() -> Iterator[None]:
+    """Whatever a training sets, torch has as many threads afterwards as before."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+SMALL_BATCH = 1e9
+"""Forward FLOPs of a batch below which a second thread costs more than it brings, many times more on a busy machine."""
+
+
+def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
+    """How many CPU threads to train with: as asked; else one for small models and every core for large ones.
+
+    The number belongs to the result (sums are taken in another order), so it follows from the model, not from how busy the machine is.
+    """
+    if recipe.threads is not None:
+        return recipe.threads
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x, _ = data.one_batch(2)
+    model.eval()  # batch norm must not count this batch
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(*x) if isinstance(x, tuple) else model(x)
+    model.train()
+    small = counter.get_total_flops() / 2 * data.train.batch_size < SMALL_BATCH
+    return 1 if small else cores()
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device of that name, or the best. Raises UsageError E202 if it is not there."""
+    if name is None:
+        return best_device()
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).item()  # "meta" is a device without numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            "E202", f'device is "{name}", which is not there ({str(error).splitlines()[0]}).', f"device={best_device()}"
+        ) from error
+    return device
+
+
+def prepare_data(recipe: Recipe, loaded: Data | None = None) -> Data:
+    """The recipe's data, in the form its model takes, with a batch size that fits.
+
+    Args:
+        recipe: says what is read and what it is for.
+        loaded: what `recipe.load()` gave, where it was read before; it stays as it is.
+
+    Raises:
+        DataError: E113 a part of it is empty.
+    """
+    data = build.fit_data(recipe, recipe.load() if loaded is None else loaded)
+    if loaded is not None:
+        data = replace(data, train=copy(data.train))
+        data.train.batch_size = recipe.batch_size
+    if data.valid is None or data.test is None:
+        part = "valid" if data.valid is None else "test"
+        raise DataError("E113", f"{data.name} leaves no sample for {part}.", "Add samples, or ask for larger parts: valid=0.2 test=0.2")
+    build.check_batch_size(recipe, data)
+    return data
+
+
+def make_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
+    """The model as training starts with it: drawn from the seed, or read from `weights`."""
+    with keep_random_state():
+        seed_all(recipe.seed)
+        model, options = build.build_model(recipe, data)
+        recipe.begin(model, data)
+    if recipe.weights is not None:
+        load_weights(model, read_weights(recipe.weights), name=recipe.weights)
+    return model, options
