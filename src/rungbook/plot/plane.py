@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,15 @@ from rungbook.plot.style import CLASSES, INK, Picture, draw, few_ticks, label, n
 SHAPES = ("o", "^", "s", "D", "v", "P", "X", "<", ">", "*")
 """One marker a class, so that colour is never all that tells two classes apart (WCAG 2.2, 1.4.1)."""
 POINTS = 800
-"""More points than this hide each other and weigh on the page (about 90 bytes each)."""
+"""More points than this hide each other and weigh on the page (about 45 bytes each)."""
 LEAST = 20
 """Points of a rare class that are drawn all the same, so that thinning hides no class."""
 LEGEND = 20
 """Classes named beside the picture; the text alternative names the largest."""
+GRIDS = (160, 80, 40, 20)
+"""Points a side at which the regions are computed: the first whose picture is not too heavy."""
+BYTES = 140_000
+"""A picture with ragged regions (nearest neighbours, trees) is drawn again on a coarser grid above this."""
 
 
 def scatter(
@@ -42,6 +46,94 @@ def scatter(
         _name_axes(ax, (x_name, y_name), title)
 
     return draw(paint, cloud.words((x_name, y_name)), size=cloud.size())
+
+
+def decision_boundary(
+    predict: Callable[[np.ndarray], Any],
+    x: Any,
+    y: Any,
+    *,
+    names: Sequence[str] = (),
+    feature_names: tuple[str, str] = ("", ""),
+    title: str = "",
+) -> Picture:
+    """The regions in which a classifier says one class, and the points with their true classes.
+
+    The most probable class tints its region, a second time where its probability is above 0.9; lines part the regions
+    (for two classes where both probabilities are 0.5).
+
+    Args:
+        predict: (m, 2) float64 -> class probabilities (m, classes), an array or a tensor.
+        x: points (n, 2); those that are not finite are left out.
+        y: class numbers (n,), below 0 for none.
+        names: of the classes, in order of their numbers.
+        feature_names: of the two columns of x, with units.
+        title: line above.
+
+    Raises:
+        ValueError: x has another shape than (n, 2), y another length, or predict gives something else than (m, classes).
+    """
+    points = np.asarray(x, float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"A plane has two columns: x is {points.shape}, needed (n, 2).")
+    cloud = _Cloud(points[:, 0], points[:, 1], y, names)
+    said = _boundary_words(predict, cloud, feature_names)
+    picture = None
+    for side in GRIDS if len(cloud.x) else ():
+        picture = _boundary(predict, cloud, side, feature_names, title, said)
+        if len(picture.data) <= BYTES:
+            break
+    return picture or draw(lambda ax: _name_axes(ax, feature_names, title), said)
+
+
+def _boundary(
+    predict: Callable[[np.ndarray], Any], cloud: _Cloud, side: int, feature_names: tuple[str, str], title: str, alt: str
+) -> Picture:
+    left, right, bottom, top = _sides(cloud.x, cloud.y)
+    u, v = np.linspace(left, right, side), np.linspace(bottom, top, side)
+    grid = np.stack([g.ravel() for g in np.meshgrid(u, v)], axis=1)  # (side * side, 2)
+    probability = _shares(predict, grid).reshape(side, side, -1)
+
+    def paint(ax: Axes) -> None:
+        K = probability.shape[-1]
+        for k in range(K):
+            others = np.delete(probability, k, axis=-1).max(-1)
+            lead = np.ma.masked_invalid(probability[..., k] - others)
+            if lead.max() > 0:
+                ax.contourf(u, v, lead, levels=[0, 2], colors=[look(k)[0]], alpha=0.16)
+                # of two classes one line is enough: both have theirs at the same place
+                if lead.min() < 0 and (K > 2 or k == 1):
+                    ax.contour(u, v, lead, levels=[0], colors=[INK], linewidths=0.9, alpha=0.7)
+            if probability[..., k].max() > 0.9:
+                ax.contourf(u, v, np.ma.masked_invalid(probability[..., k]), levels=[0.9, 2], colors=[look(k)[0]], alpha=0.12)
+        ax.grid(False)
+        cloud.paint(ax)
+        _name_axes(ax, feature_names, title)
+
+    return draw(paint, alt, size=cloud.size())
+
+
+def _shares(predict: Callable[[np.ndarray], Any], points: np.ndarray) -> np.ndarray:
+    """Probabilities of the classes at `points`, as predicted, in float64."""
+    shares = predict(points)
+    shares = np.asarray(shares.detach().cpu() if hasattr(shares, "detach") else shares, dtype=float)
+    if shares.ndim != 2 or len(shares) != len(points) or shares.shape[1] < 2:
+        raise ValueError(f"predict gave {shares.shape} for {len(points)} points; needed ({len(points)}, classes), at least 2 classes.")
+    return shares
+
+
+def _boundary_words(predict: Callable[[np.ndarray], Any], cloud: _Cloud, feature_names: tuple[str, str]) -> str:
+    judged = cloud.kind >= 0
+    if not judged.any():
+        return cloud.words(feature_names)
+    answer = _shares(predict, np.stack([cloud.x, cloud.y], axis=1)).argmax(1)
+    right, n = int((answer == cloud.kind)[judged].sum()), int(judged.sum())
+    said = f"Regions of a classifier; {right:,} of {n:,} points ({right / n:.1%}) lie on their own side: "
+    each = []
+    for k in [k for k in cloud.there if k >= 0][:10]:
+        own = cloud.kind == k
+        each.append(f"“{cloud.name(k)}” {int((answer == k)[own].sum()):,} of {int(own.sum()):,}")
+    return said + ", ".join(each) + ". " + cloud.words(feature_names)
 
 
 class _Cloud:
@@ -83,15 +175,16 @@ class _Cloud:
         """Inches, with room for the names of the classes."""
         return (4.6, 3.2) if self.by_class and len(self.there) > 0 else (3.8, 3.0)
 
-    def paint(self, ax: Axes, *, alpha: float = 0.75, size: float = 4.0) -> None:
+    def paint(self, ax: Axes) -> None:
         for k in self.there:
             some, colour, shape = self.drawn[k], *look(k)
             if not self.by_class:
                 colour, shape = CLASSES[0], "o"
-            # one path of all points would hide where several lie: each keeps its own tint
-            ax.plot(self.x[some], self.y[some], shape, color=colour, markersize=size, markeredgewidth=0, alpha=alpha, label=self.name(k))
+            size = 6.0 if shape == "*" else 4.0  # a star has less ink
+            ax.plot(self.x[some], self.y[some], shape, color=colour, markersize=size, markeredgewidth=0, alpha=0.85, label=self.name(k))
         if len(self.x):
-            _bounds(ax, self.x, self.y)
+            left, right, bottom, top = _sides(self.x, self.y)
+            ax.set(xlim=(left, right), ylim=(bottom, top))
         if self.by_class and self.there:
             handles = ax.get_legend_handles_labels()[0][:LEGEND]
             ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02), frameon=False, handletextpad=0.1, borderaxespad=0.2)
@@ -131,14 +224,14 @@ def extent(x: np.ndarray, y: np.ndarray, axes: tuple[str, str]) -> str:
     return said[:1].upper() + said[1:] if axes[0] else said
 
 
-def _bounds(ax: Axes, x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
+def _sides(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
     """Room for all points, drawn or not, and a margin: (left, right, bottom, top)."""
-    sides: list[float] = []
+    found: list[float] = []
     for v in (x, y):
-        room = 0.06 * float(v.max() - v.min()) or max(1.0, abs(float(v.max()))) * 0.5
-        sides += [float(v.min()) - room, float(v.max()) + room]
-    ax.set(xlim=sides[:2], ylim=sides[2:])
-    return sides[0], sides[1], sides[2], sides[3]
+        low, high = float(v.min()), float(v.max())
+        room = 0.06 * (high - low) or max(1.0, abs(high)) * 0.5
+        found += [low - room, high + room]
+    return found[0], found[1], found[2], found[3]
 
 
 def _name_axes(ax: Axes, names: tuple[str, str], title: str) -> None:
