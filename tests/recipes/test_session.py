@@ -20,6 +20,7 @@ from rungbook.data.data import Finding
 from rungbook.errors import DataError, UsageError
 from rungbook.learner.learner import Learner
 from rungbook.recipes import session
+from rungbook.recipes.prepare import prepare_data
 from rungbook.recipes.recipe import RECIPES, Recipe, load_recipes
 from rungbook.recipes.runs import find_run
 
@@ -40,48 +41,10 @@ def recipe(name: str, **settings: Any) -> Recipe:
     return RECIPES[name](**{"epochs": 1, **settings})
 
 
-def test_threads_follow_from_the_model_or_from_the_user() -> None:
-    for settings, threads in (({}, 1), ({"threads": 3}, 3)):
-        made = recipe("softmax_regression", **settings)
-        data = session.prepare_data(made)
-        model, _ = session.make_model(made, data)
-        before = [p.clone() for p in model.state_dict().values()]
-        assert session.pick_threads(made, model, data) == threads
-        assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
-        assert model.training
-    large = recipe("digits", widths=(256, 256, 256), batch_size=1024)
-    data = session.prepare_data(large)
-    assert session.pick_threads(large, session.make_model(large, data)[0], data) == session.cores()
-
-
 def test_torch_has_its_threads_back_afterwards() -> None:
     result = train("softmax_regression", threads=2)
     assert torch.get_num_threads() == 1
     assert json.loads((Path(result["run"]) / "run.json").read_text())["threads"] == 2
-
-
-def test_devices() -> None:
-    assert session.pick_device("cpu") == torch.device("cpu")
-    assert session.pick_device(None).type in ("cpu", "cuda", "mps")
-    for name in ("cuda:99", "gpu", "tpu:0"):
-        with pytest.raises(UsageError, match=f'device is "{name}"') as error:
-            session.pick_device(name)
-        assert error.value.fix.startswith("device=")
-
-
-def test_the_models_first_weights_follow_from_the_seed_alone() -> None:
-    made = recipe("digits")
-    data = session.prepare_data(made)
-    torch.manual_seed(99)
-    first, _ = session.make_model(made, data)
-    torch.rand(5)
-    state = torch.get_rng_state()
-    second, _ = session.make_model(made, data)
-    assert torch.equal(torch.get_rng_state(), state), "and making it leaves no trace"
-    other, _ = session.make_model(recipe("digits", seed=1), data)
-    for a, b in zip(first.parameters(), second.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
 def test_weights_to_start_from(rung: Rung) -> None:
@@ -114,7 +77,7 @@ def test_a_found_learning_rate_is_found_again() -> None:
 
 def test_findings_that_leave_something_out_are_listed() -> None:
     made = recipe("softmax_regression")
-    data = session.prepare_data(made)
+    data = prepare_data(made)
     run = find_run(train("softmax_regression")["run"])
     assert session.bad_files(run, data) is None
     assert not list(run.path.glob("bad_*"))
