@@ -16,10 +16,14 @@ from rungbook.plot.style import Picture
 class Line(World):
     """y = x . weights + bias + noise * N(0, 1), with x standard normal.
 
+    The high-dimensional case of Zhang et al. ("Dive into Deep Learning", section on weight decay), more features than samples, is
+    "line(weights=(0.01,), features=200, bias=0.05, noise=0.01)".
+
     Args:
-        weights: one a feature.
+        weights: one a feature, or a single one for all `features`.
         bias: the value at x = 0.
         noise: standard deviation of what no model can know.
+        features: how many, where one weight stands for all; 0 for one a weight.
     """
 
     name: ClassVar[str] = "line"
@@ -28,40 +32,54 @@ class Line(World):
     weights: tuple[float, ...] = (3.0,)
     bias: float = 2.0
     noise: float = 1.0
+    features: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "weights", tuple(self.weights))  # a list in a setting is as good as a tuple
         self._require(len(self.weights) > 0, "weights is empty; one a feature is needed", "weights=(2, -3.4)")
         finite = all(map(math.isfinite, (*self.weights, self.bias, self.noise)))
-        self._require(finite and self.noise >= 0, f"noise is {self.noise}, weights {self.weights}; finite and noise 0 or more", "noise=1.0")
+        found = f"noise is {self.noise}, bias {self.bias}, weights {self.weights}; finite and noise 0 or more"
+        self._require(finite and self.noise >= 0, found, "noise=1.0")
+        found = f"features is {self.features} with {len(self.weights)} weights; a single weight can stand for any number of features"
+        fits = self.features in (0, len(self.weights)) or (len(self.weights) == 1 and self.features > 0)
+        self._require(fits, found, "weights=(0.01,), features=200")
 
     def sample(self, n: int, seed: int = 0) -> Sample:
         rng = self.rng(seed)
-        x = rng.standard_normal((n, len(self.weights))).astype(np.float32)
-        mean = x.astype(np.float64) @ np.asarray(self.weights) + self.bias
+        weights = self._all_weights()
+        x = rng.standard_normal((n, len(weights))).astype(np.float32)
+        mean = x.astype(np.float64) @ weights + self.bias
         y = mean + self.noise * rng.standard_normal(n)
         return Sample(x, y[:, None].astype(np.float32), {"mean": mean})
 
     def limits(self) -> dict[str, Limit]:
-        return normal_limits(self.noise, math.hypot(*self.weights) ** 2)
+        return normal_limits(self.noise, float(np.square(self._all_weights()).sum()))
 
     def picture(self, seed: int = 0) -> Picture:
         from rungbook.plot.plane import scatter
 
         drawn = self.sample(200, seed)
-        return scatter(drawn.x[:, 0], drawn.y[:, 0], x_name="x", y_name="y", title=f"200 samples of {self}")
+        return scatter(drawn.x[:, 0], drawn.y[:, 0], x_name="x", y_name="y", title="a line and noise")
+
+    def _all_weights(self) -> np.ndarray:
+        """One a feature."""
+        return np.full(self.features, self.weights[0], float) if self.features else np.asarray(self.weights, float)
 
 
-def normal_limits(noise: float, spread: float) -> dict[str, Limit]:
+def normal_limits(noise: float, spread: float, *, error: float = 0.0, how: str = "closed form") -> dict[str, Limit]:
     """Limits of predicting a mean under Gaussian noise.
 
     Args:
         noise: its standard deviation.
         spread: variance of the mean over the inputs.
+        error: of `spread`.
+        how: `spread` was found; the others are in closed form.
     """
     total = spread + noise**2
     return {
+        "mean_squared_error": Limit(noise**2),
         "root_mean_squared_error": Limit(noise),
         "mean_absolute_error": Limit(noise * math.sqrt(2 / math.pi)),
-        "r2": Limit(1 - noise**2 / total if total else math.nan),
+        "r2": Limit(1 - noise**2 / total, noise**2 / total**2 * error, how) if total else Limit(math.nan),
     }

@@ -18,6 +18,16 @@ PREFIX = "world:"
 
 WORLDS: dict[str, tuple[str, str]] = {
     "line": ("line:Line", "a weighted sum of the inputs plus Gaussian noise"),
+    "polynomial": ("curves:Polynomial", "a polynomial given as its terms, plus Gaussian noise"),
+    "sinusoid": ("curves:Sinusoid", "a sine on a slope plus Gaussian noise"),
+    "parabola": ("curves:Parabola", "a parabola plus Gaussian noise"),
+    "cars": ("cars:Cars", "weight, horsepower and mileage shaped like Auto-MPG"),
+    "houses": ("houses:Houses", "prices of houses: numbers, categories, gaps"),
+    "blobs": ("blobs:Blobs", "two to ten Gaussian blobs around a circle"),
+    "moons": ("bands:Moons", "two half circles, some labels wrong"),
+    "circles": ("bands:Circles", "a circle inside another, some labels wrong"),
+    "spirals": ("bands:Spirals", "arms that wind around each other, some labels wrong"),
+    "density": ("density:Density", "a density in the plane, without targets"),
 }
 """Name -> (module and class below `rungbook.data.worlds`, one line for lists)."""
 
