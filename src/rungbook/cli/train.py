@@ -102,6 +102,7 @@ def named_recipe(what: str) -> str:
     from pathlib import Path
 
     from rungbook.data.named import data_names
+    from rungbook.data.worlds.registry import is_world
     from rungbook.errors import UsageError
     from rungbook.models.registry import MODELS
     from rungbook.recipes.recipe import find_recipe, list_recipes
@@ -113,7 +114,7 @@ def named_recipe(what: str) -> str:
     if Path(what).is_dir():
         message = f'"{what}" is no recipe, but there is a folder of that name.'
         raise UsageError("E203", message, f"Say it as a path: rung train ./{what}")
-    if what in data_names():
+    if what in data_names() or is_world(what):
         raise UsageError("E201", f'"{what}" is a data set, not a recipe.', f"Name a recipe for it: {command_for(what)}")
     if what in MODELS:
         raise UsageError("E201", f'"{what}" is a model, not a recipe.', f"Name a recipe for it: rung train digits model={what}")
@@ -126,14 +127,15 @@ def named_recipe(what: str) -> str:
 
 def command_for(data: str) -> str:
     """The command that trains on a data set of that name; one that looks at it where no recipe fits it."""
-    from rungbook.data.bundled import BUNDLED
-    from rungbook.data.registry import DOWNLOADS
+    import shlex
+
+    from rungbook.data.named import kind_of
     from rungbook.recipes.recipe import list_recipes
 
     if data in list_recipes():
         return f"rung train {data}"
-    recipe = {"image": "lenet", "table": "mlp"}.get((BUNDLED.get(data) or DOWNLOADS[data]).kind)
-    return f"rung train {recipe} data={data}" if recipe else f"rung data {data}"
+    recipe = {"image": "lenet", "table": "mlp", "array": "mlp"}.get(kind_of(data))
+    return f"rung train {recipe} data={shlex.quote(data)}" if recipe else f"rung data {shlex.quote(data)}"
 
 
 def recipe_for(path: Any, options: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from rungbook.data.bundled import BUNDLED
 from rungbook.data.data import Data
 from rungbook.data.registry import DOWNLOADS
-from rungbook.data.worlds.registry import PREFIX, WORLDS, is_world
+from rungbook.data.worlds.registry import PREFIX, WORLDS, is_world, world_class
 from rungbook.data.worlds.samples import world_data
 from rungbook.errors import UsageError, did_you_mean
 
@@ -30,6 +30,18 @@ def data_names() -> dict[str, str]:
     bundled = {name: f"{b.title} (comes with scikit-learn)" for name, b in BUNDLED.items()}
     downloads = {name: f"{d.title} (download, {megabytes(d.size)})" for name, d in DOWNLOADS.items()}
     return bundled | downloads | {PREFIX + name: f"{title} (a world: its limit is known)" for name, (_, title) in WORLDS.items()}
+
+
+def kind_of(name: str) -> str:
+    """ "image", "table", "array" or "characters": the kind of a set or world; "" for what is neither.
+
+    Raises:
+        UsageError: E201 there is no such world.
+    """
+    if is_world(name):
+        return world_class(name.removeprefix(PREFIX).partition("(")[0].strip()).kind
+    entry = BUNDLED.get(name) or DOWNLOADS.get(name)
+    return entry.kind if entry else ""
 
 
 def named_data(name: str, **options: Any) -> Data:

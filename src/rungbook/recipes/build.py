@@ -44,11 +44,15 @@ def fit_data(recipe: Recipe, data: Data) -> Data:
     """The data in the form the recipe's model takes. Raises UsageError E202 listing the models that fit."""
     kind = data.encoder.kind if data.encoder else "array"
     wanted = model_entry(recipe.model).inputs
-    if kind == "array" and isinstance(x := data.one_batch(1)[0], Tensor) and not x.is_floating_point():
+    serves = FITS[kind]
+    x = data.one_batch(1)[0]
+    if kind == "array" and isinstance(x, Tensor) and x.ndim != 4:
+        serves = ("flat",)
+    if kind == "array" and isinstance(x, Tensor) and not x.is_floating_point():
         message = f"{data.name} holds whole numbers (of characters or words), and none of the models here reads them one by one."
         raise UsageError("E202", message, f"From Python: rungbook.load_data({data.name!r})")
-    if wanted not in FITS[kind]:
-        fitting = ", ".join(name for name, entry in MODELS.items() if entry.inputs in FITS[kind])
+    if wanted not in serves:
+        fitting = ", ".join(name for name, entry in MODELS.items() if entry.inputs in serves)
         raise UsageError(
             "E202", f"The model {recipe.model} takes {_ARTICLE[wanted]}, {data.name} holds {_ARTICLE[kind]}.", f"These fit: {fitting}."
         )

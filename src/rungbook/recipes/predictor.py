@@ -112,7 +112,10 @@ def load(run: str | Path | Run, *, device: str | torch.device | None = None) -> 
     """
     found = run if isinstance(run, Run) else find_run(str(run))
     if not found.final.is_dir():
-        status = found.record()["status"]
+        record = found.record()
+        status = record["status"]
+        if "variants" in record.get("result", {}):
+            raise UsageError("E204", f"{found.name} compared variants; it holds no single model.", "Train one: rung train digits")
         raise UsageError("E204", f"{found.name} has no finished model (it is {status}).", f"Continue it: rung resume {found.name}")
     state, files = read(found.final)
     try:

@@ -106,12 +106,10 @@ class Recipe(Settings):
 
     def source_options(self) -> dict[str, Any]:
         """What `load_data` is told of the source besides."""
-        from rungbook.data.bundled import BUNDLED
-        from rungbook.data.registry import DOWNLOADS
+        from rungbook.data.named import kind_of
 
-        known = BUNDLED.get(self.data) or DOWNLOADS.get(self.data)
         # a recipe's own size of images is no demand on a table: that the model does not fit it is said in its own words
-        fits = known is None or known.kind == "image" or "image_size" in self.chosen()
+        fits = kind_of(self.data) in ("", "image") or "image_size" in self.chosen()
         return {"image_size": self.image_size if fits else None}
 
     def begin(self, model: nn.Module, data: Data) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from rungbook.learner.callback import Callback
 from rungbook.recipes.about_data import headline_of, paragraph, plain, print_findings, splits_of
 from rungbook.recipes.interval import wilson
 from rungbook.recipes.scores import LOWER_IS_BETTER
+from rungbook.recipes.settings import Reported
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -134,6 +136,16 @@ def short(metric: str) -> str:
     return "".join(word[0] for word in metric.split("_")) if "_error" in metric else metric.replace("_", " ")
 
 
+def course_lines(reported: Iterable[Reported]) -> list[str]:
+    """What the courses report, and what is wrong with it."""
+    return [
+        f"{r.source} reports {short(r.metric)} {number(r.metric, r.value)} on {r.split}"
+        + (f" for {r.variant}" if r.variant else "")
+        + (f"; {r.fault}" if r.fault else "")
+        for r in reported
+    ]
+
+
 def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     """The result beside its baselines and limit, and what to do next."""
     data, console, run = work.data, work.console, work.run
@@ -147,13 +159,26 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     console.print(line)
     _beside(console, metric, result)
     if result.get("limit"):
-        console.print("limit: " + ", ".join(f"{k} {number(k, v)}" for k, v in result["limit"].items()))
+        paragraph(console, "best possible: ", limits_in_words(result["limit"], result["test"], metric))
+    for reported in course_lines(work.recipe.reported):
+        paragraph(console, "course: ", reported, body="dim")
     if better := outdone(metric, result, (low, high)):
         console.print(f"[yellow]{better} does better on this data[/]; more epochs, another lr or model=... may help")
     if looks > 1:
         console.print(f"[yellow]{too_many_looks(looks)}[/]")
     plain(console, f"report: {shown_path(run.path / 'report.html')}")
     plain(console, f"use it: {usage(run, data.encoder.kind if data.encoder else 'array')}")
+
+
+def limits_in_words(limit: dict[str, float], test: dict[str, float], metric: str) -> str:
+    """The known limits, the headline metric's first, with how far the result is from it."""
+    words = [f"{k} {number(k, v)}" for k, v in sorted(limit.items(), key=lambda item: item[0] != metric)]
+    if metric in limit and metric in test:
+        gap = test[metric] - limit[metric]
+        worse = gap > 0 if metric in LOWER_IS_BETTER else gap < 0
+        size = f"{100 * abs(gap):.1f} points" if "accuracy" in metric else f"{abs(gap):.2g}"
+        words[0] += f" (this model is {size} {'short of it' if worse else 'beyond it, which is chance of these samples'})"
+    return ", ".join(words)
 
 
 def too_many_looks(looks: int) -> str:

@@ -14,8 +14,7 @@ from rungbook.recipes.ending import ending
 from rungbook.recipes.prepare import keep_threads
 from rungbook.recipes.report import ReportFacts, StudyFacts, write_report
 from rungbook.recipes.runs import Run, create_run, looks_at, versions
-from rungbook.recipes.settings import Reported
-from rungbook.recipes.speak import number, plural, short, shown_path
+from rungbook.recipes.speak import course_lines, number, plural, shown_path
 from rungbook.recipes.study import Found, Study, gather, mean_scores
 
 SPLITS = ("fit", "train", "valid", "test")
@@ -130,16 +129,6 @@ def _cell(metric: str, values: list[float] | None) -> str:
     figure = spread(values)
     tail = f" ± {number(metric, figure['sd']).rstrip('%')}" if len(values) > 1 else ""
     return _shown(metric, figure["mean"]) + tail
-
-
-def course_lines(reported: tuple[Reported, ...]) -> list[str]:
-    """What the courses report, and what is wrong with it."""
-    return [
-        f"{r.source} reports {short(r.metric)} {number(r.metric, r.value)} on {r.split}"
-        + (f" for {r.variant}" if r.variant else "")
-        + (f"; {r.fault}" if r.fault else "")
-        for r in reported
-    ]
 
 
 def tell(console: Any, study: Study, found: list[Found], lines: list[str], looks: int) -> None:
