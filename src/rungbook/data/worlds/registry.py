@@ -28,6 +28,10 @@ WORLDS: dict[str, tuple[str, str]] = {
     "circles": ("bands:Circles", "a circle inside another, some labels wrong"),
     "spirals": ("bands:Spirals", "arms that wind around each other, some labels wrong"),
     "density": ("density:Density", "a density in the plane, without targets"),
+    "hidden_markov": ("markov:HiddenMarkov", "a text whose characters depend on hidden states"),
+    "grammar": ("grammar:Arithmetic", "a text of sums and products in nested brackets"),
+    "translation": ("translation:Translation", "sentences in two languages, with synonyms"),
+    "shapes": ("shapes:Shapes", "images of shapes with wrong labels, boxes and masks"),
 }
 """Name -> (module and class below `rungbook.data.worlds`, one line for lists)."""
 

@@ -39,7 +39,7 @@ class Sample:
 
     Args:
         x: inputs: float32 (n, features), uint8 (n, C, H, W), a DataFrame with the target in it, a text, a list of sentences.
-        y: class numbers int64 (n,), values float32 (n, 1), or None where nothing is to be predicted from `x` (it is in `x`).
+        y: class numbers int64 (n,), values float32 (n, 1), sentences, or None where nothing is to be predicted from `x` (it is in `x`).
         hidden: what no model is shown: labels before noise, boxes, masks, states.
     """
 
