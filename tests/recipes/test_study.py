@@ -107,7 +107,7 @@ def test_the_run_of_a_contrast() -> None:
         assert words in text, words
     page = (run.path / "report.html").read_text()
     assert "What was found" in page
-    assert page.count("<svg") == 2, "the loss curves of each variant"
+    assert page.count("<svg") == 3, "the variants side by side, and the loss curves of each"
     assert "<script" not in page
     with pytest.raises(UsageError, match="compared variants") as error:
         rungbook.load(run)

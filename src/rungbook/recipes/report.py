@@ -250,7 +250,9 @@ def _result(facts: ReportFacts) -> dict[str, Any]:
     ends = interval(metric, *pair) if metric and pair else None
     ends = ends if ends and ends[0] <= test[metric] <= ends[1] else None  # not a number, or not of these predictions
     limit = (facts.limit or {}).get(metric)
-    subtitle = " · ".join(clean(v, 120) for v in (facts.recipe, facts.data, facts.model, f"predicts {facts.target}") if v)
+    subtitle = " · ".join(
+        clean(v, 120) for v in (facts.recipe, facts.data, facts.model, f"predicts {facts.target}" if facts.target else "") if v
+    )
     out: dict[str, Any] = {
         "name": clean(facts.name, 4000),
         "subtitle": subtitle,

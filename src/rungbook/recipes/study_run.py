@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from rungbook.plot.variants import variants
 from rungbook.recipes.about_data import paragraph, plain
+from rungbook.recipes.comparison import compare_all, lower_is_better
 from rungbook.recipes.ending import ending
 from rungbook.recipes.prepare import keep_threads
 from rungbook.recipes.report import ReportFacts, StudyFacts, write_report
@@ -90,8 +92,6 @@ def spread(values: list[float]) -> dict[str, Any]:
 
 def verdicts(study: Study, found: list[Found]) -> list[str]:
     """Which variants differ from the first by more than chance; nothing for one seed, which cannot tell."""
-    from rungbook.recipes.comparison import compare_all
-
     table = {v: splits[study.split][study.metric] for v, splits in gather(found).items() if study.metric in splits.get(study.split, {})}
     first = next(iter(table), "")
     if len(table) < 2:
@@ -154,12 +154,17 @@ def report_facts(study: Study, run: Run, found: list[Found], result: dict[str, A
     """The study as its report tells it."""
     head, rows = cells(study, found)
     record = run.record()
-    caption = f"{study.metric.replace('_', ' ')}, mean ± standard deviation over {plural(study.seeds, 'seed')}"
+    unit = plural(study.seeds, "seed")
+    caption = f"{study.metric.replace('_', ' ')}, mean ± standard deviation over {unit}"
+    table = {v: {s: splits[s][study.metric] for s in head[1:] if study.metric in splits.get(s, {})} for v, splits in gather(found).items()}
+    limit = (found[0].limit or {}).get(study.metric)
+    pictures = [variants(table, name=study.metric, limit=limit, positive=lower_is_better(study.metric)), *found[0].pictures]
     return ReportFacts(
         run.name,
         recipe=study.name,
         data=study.data,
-        study=StudyFacts(first_line(study), caption, head, rows, [*lines, *course_lines(study.reported)], found[0].pictures),
+        target="",
+        study=StudyFacts(first_line(study), caption, head, rows, [*lines, *course_lines(study.reported)], pictures),
         settings=study.settings(),
         versions={**record["versions"], "seed": study.seed, "threads": record["threads"], "device": record["device"]},
         commands={"again": study.command(), "with other seeds": study.command(seed=study.seed + study.seeds)},
