@@ -46,7 +46,7 @@ def variants(
                 if not xs:
                     continue
                 y = i + (j - (len(v) - 1) / 2) * 0.22
-                ax.plot(xs, [y] * len(xs), MARKS[split], color=PLACES[split], markersize=5, alpha=0.55, markeredgewidth=0)
+                ax.plot(xs, [y] * len(xs), MARKS[split], color=PLACES[split], markersize=5, alpha=0.7, markeredgewidth=0)
                 ax.plot([mean(xs)] * 2, [y - 0.1, y + 0.1], color=PLACES[split], linewidth=2)
         if limit is not None:
             ax.axvline(limit, color=THIRD, linewidth=1.5)
