@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from rungbook.cli import data, evaluate, listing, predict, resume, runs, train
+from rungbook.cli import coverage, data, evaluate, listing, predict, resume, runs, train
 
 app = typer.Typer(
     name="rung",
@@ -31,6 +31,9 @@ app.command("predict", rich_help_panel=PRACTITIONER)(predict.predict)
 app.command("data", rich_help_panel=PRACTITIONER)(data.data)
 app.add_typer(runs.app, name="runs", rich_help_panel=PRACTITIONER)
 app.command("list", rich_help_panel=PRACTITIONER)(listing.listing)
+
+MAINTAINER = "maintainer"
+app.command("coverage", rich_help_panel=MAINTAINER)(coverage.coverage)
 
 
 def _version(asked: bool) -> None:
