@@ -1,7 +1,7 @@
 """Local copies of named data sets: the folder `RUNG_DATA`, one folder below it for each set, named as in the registry.
 
-A file with the registry's name must be the registry's file. CIFAR-10 may also lie there in a smaller form than the official archive
-(grids of images as WebP); this module is the one place that knows it.
+A file with the registry's name must be the registry's file. CIFAR-10 and the dogs and cats may also lie there in a smaller form than the
+official archive (grids of images as WebP, a zip with some of the photographs); this module is the one place that knows it.
 """
 
 from __future__ import annotations
@@ -84,6 +84,13 @@ def cifar10_grids(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
             "Replace the files",
         )
     return train, train_y, test, test_y
+
+
+def some_dogs_and_cats() -> Path | None:
+    """The zip in `dogs-vs-cats-1400`: 1,399 of the photographs in train and valid folders; None if it is not there."""
+    folder = local_folder("dogs-vs-cats-1400")
+    found = sorted(folder.glob("*.zip")) if folder else []
+    return found[0] if found else None
 
 
 def _tiles(path: Path) -> np.ndarray:

@@ -158,6 +158,24 @@ DOWNLOADS: dict[str, Download] = {
             home="https://www.cs.toronto.edu/~kriz/cifar.html",
         ),
         Download(
+            name="dogs-vs-cats",
+            title="25,000 photographs of all sizes, dogs or cats",
+            kind="image",
+            files=(
+                # Microsoft publishes no checksum. The size is what its server states, the SHA-256 the one GoMLX's downloader checks.
+                RemoteFile(
+                    "kagglecatsanddogs_5340.zip",
+                    ("https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip",),
+                    824887076,
+                    "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
+                ),
+            ),
+            licence="CDLA-Permissive-2.0, in the archive",
+            citation="Elson, Douceur, Howell, Saul 2007, Asirra: a CAPTCHA that exploits interest-aligned manual image categorization, CCS",
+            loader="rungbook.data.dogscats:load",
+            home="https://www.microsoft.com/en-us/download/details.aspx?id=54765",
+        ),
+        Download(
             name="auto-mpg",
             title="392 cars: fuel consumption from cylinders, displacement and weight",
             kind="table",

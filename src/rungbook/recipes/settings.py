@@ -23,6 +23,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotBelow = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Above | Literal["find"]
+FOLDER = "FOLDER"
+"""In a recipe's `fits`: any folder of the user's."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ class Settings:
         Raises:
             UsageError: E202 data that the recipe is not made for.
         """
-        if self.fits and self.data.partition("(")[0] not in self.fits:
+        from rungbook.data.load import is_path
+
+        known = self.data.partition("(")[0] in self.fits or (FOLDER in self.fits and is_path(self.data))
+        if self.fits and not known:
             message = f"{self.name} asks its question of certain data; {self.data} is none of it."
             raise UsageError("E202", message, f"These fit: {', '.join('data=' + d for d in self.fits)}.")
 

@@ -55,6 +55,8 @@ class Study(Settings):
     """The figure variants are compared by."""
     split: ClassVar[str] = "test"
     """The split it is compared on."""
+    timed: ClassVar[bool] = False
+    """Whether its figures are times: they belong to the machine, so that no test of chance is made of them, and none holds them fast."""
 
     seeds: Count = 3
 

@@ -94,7 +94,7 @@ def verdicts(study: Study, found: list[Found]) -> list[str]:
     """Which variants differ from the first by more than chance; nothing for one seed, which cannot tell."""
     table = {v: splits[study.split][study.metric] for v, splits in gather(found).items() if study.metric in splits.get(study.split, {})}
     first = next(iter(table), "")
-    if len(table) < 2:
+    if len(table) < 2 or study.timed:
         return []
     if len(found) < 2:
         return ["One seed shows no spread: which differences are chance cannot be said. Ask for more: seeds=5"]

@@ -1,5 +1,5 @@
 """The named recipes, by subject; importing this package enters them all."""
 
-from rungbook.recipes.book import first
+from rungbook.recipes.book import first, folder
 
-__all__ = ["first"]
+__all__ = ["first", "folder"]
