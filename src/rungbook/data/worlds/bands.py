@@ -23,18 +23,18 @@ class Bands(World):
     """Equally likely classes, each a band around a shape; subclasses say which shape.
 
     Args:
-        width: how far points lie from the shape at most, in units of x.
+        width: how far points lie from the shape at most, in units of x; half of what makes bands touch if none.
         flip: probability of a wrong label; with more than two classes each wrong one is as likely.
     """
 
-    width: float = 0.2
+    width: float | None = None
     flip: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
         K, most = self.count, self.most_width()
         found = f"width is {self.width}; bands of {most:.4g} touch, so it must be below that and 0 or more"
-        self._require(0 <= self.width < most, found, self._with(f"width={float(f'{most / 2:.2g}')}"))
+        self._require(self.width is None or 0 <= self.width < most, found, self._with(f"width={float(f'{most / 2:.2g}')}"))
         found = f"flip is {self.flip}; 0 to {(K - 1) / K:.4g}, where {K} labels say nothing any more"
         self._require(0 <= self.flip <= (K - 1) / K, found, self._with("flip=0.1"))
 
@@ -42,6 +42,11 @@ class Bands(World):
     def count(self) -> int:
         """How many classes there are."""
         return 2
+
+    @property
+    def reach(self) -> float:
+        """How far points lie from the shape at most."""
+        return self.most_width() / 2 if self.width is None else self.width
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -53,13 +58,13 @@ class Bands(World):
 
     @abstractmethod
     def points(self, clean: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-        """Points (n, 2) of the classes `clean`, at `along` (0 to 1) of the shape and `across` (-width to width) beside it."""
+        """Points (n, 2) of the classes `clean`, at `along` (0 to 1) of the shape and `across` (-reach to reach) beside it."""
 
     def sample(self, n: int, seed: int = 0) -> Sample:
         rng = self.rng(seed)
         K = self.count
         clean = rng.integers(K, size=n)
-        x = self.points(clean, rng.random(n), self.width * rng.uniform(-1, 1, n))
+        x = self.points(clean, rng.random(n), self.reach * rng.uniform(-1, 1, n))
         wrong = rng.random(n) < self.flip
         y = np.where(wrong, (clean + rng.integers(1, K, size=n)) % K, clean)
         return Sample(x.astype(np.float32), y, {"clean": clean})
@@ -86,7 +91,7 @@ class Moons(Bands):
     """Two half circles of radius 1, each reaching into the other: one around (0, 0) upwards, one around (1, 0.5) downwards.
 
     Args:
-        width: how far points lie from the half circle at most, below 0.375.
+        width: how far points lie from the half circle at most, below 0.375; half of that if none.
         flip: probability of a wrong label.
     """
 
@@ -108,13 +113,12 @@ class Circles(Bands):
     """A circle of radius 1 and one inside it.
 
     Args:
-        width: how far points lie from the circle at most, below half the gap between the two.
+        width: how far points lie from the circle at most, below half the gap between the two; half of that if none.
         flip: probability of a wrong label.
         inner: radius of the inner circle, below 1.
     """
 
     name: ClassVar[str] = "circles"
-    width: float = 0.15
     inner: float = 0.5
 
     def __post_init__(self) -> None:
@@ -137,14 +141,13 @@ class Spirals(Bands):
     """Arms that wind outwards from radius 0.6 to 3, moving 3 / `turns` away from the centre each turn (Archimedes).
 
     Args:
-        width: how far points lie from the arm at most, measured along the ray from the centre.
+        width: how far points lie from the arm at most, measured along the ray from the centre; half of what makes arms touch if none.
         flip: probability of a wrong label.
         arms: how many, each a class, 2 to 10.
         turns: how often an arm would wind around the centre from there to radius 3.
     """
 
     name: ClassVar[str] = "spirals"
-    width: float = 0.25
     arms: int = 2
     turns: float = 1.5
 
@@ -152,7 +155,7 @@ class Spirals(Bands):
     _END: ClassVar[float] = 3.0
 
     def __post_init__(self) -> None:
-        self._require(2 <= self.arms <= 10, f"arms is {self.arms}; 2 to 10", "arms=3, width=0.1")
+        self._require(2 <= self.arms <= 10, f"arms is {self.arms}; 2 to 10", "arms=3")
         self._require(0.5 <= self.turns <= 5, f"turns is {self.turns}; 0.5 to 5", "turns=1.5")
         super().__post_init__()
 

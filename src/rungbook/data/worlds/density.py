@@ -54,7 +54,7 @@ class Density(World):
         return _log_density(self.modes, np.asarray(x, dtype=np.float64))
 
     def limits(self) -> dict[str, Limit]:
-        fine, coarse = (_entropy(self.modes, step) for step in (0.05, 0.1))
+        fine, coarse = (_entropy(self.modes, step) for step in (0.07, 0.1))
         return {"log_loss": Limit(fine, abs(fine - coarse), "numerical integration")}
 
     def picture(self, seed: int = 0) -> Picture:
@@ -91,8 +91,8 @@ def _log_density(modes: int, x: np.ndarray) -> np.ndarray:
 
 @cache
 def _entropy(modes: int, step: float) -> float:
-    """-E[log density] in nats: for each part over +-8.5 standard deviations of its own, by the trapezoidal rule."""
-    axis = np.arange(-8.5, 8.5 + step / 2, step)
+    """-E[log density] in nats: for each part over +-7.5 standard deviations of its own, by the trapezoidal rule."""
+    axis = np.arange(-7.5, 7.5 + step / 2, step)
     weight = np.exp(-(axis**2) / 2) * step / math.sqrt(2 * math.pi)
     normal = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)  # (m, m, 2)
     total = 0.0
