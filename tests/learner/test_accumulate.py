@@ -16,6 +16,8 @@ from rungbook.errors import UsageError
 from rungbook.learner.counting import target_counter
 from rungbook.learner.learner import Learner
 
+covers = ["P02"]
+
 DOUBLE = torch.float64
 WEIGHT = torch.tensor([0.2, 1.0, 3.0], dtype=DOUBLE)
 

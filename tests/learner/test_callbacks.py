@@ -21,6 +21,8 @@ from rungbook.learner.callbacks import Checkpoints, EarlyStopping, KeepBest, Pro
 from rungbook.learner.checkpoint import newest
 from rungbook.learner.learner import Interrupted, Learner
 
+covers = ["O07", "O12"]
+
 
 class Scripted(Callback):
     """Puts given values in the place of what was measured, and keeps the weights of each epoch."""

@@ -22,6 +22,8 @@ from rungbook.learner.callbacks import EMA
 from rungbook.learner.learner import Learner
 from rungbook.learner.schedule import make_schedule
 
+covers = ["O01", "O02", "O06"]
+
 DOUBLE = torch.float64
 
 

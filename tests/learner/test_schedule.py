@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from rungbook.errors import UsageError
 from rungbook.learner import schedule as s
 
+covers = ["O03"]
+
 N = 40
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 INTERRUPTED, OWN_FAULT = 5, 70
 TYPER_INTERRUPTED = 130
 """What typer gives back for a KeyboardInterrupt it caught."""
+LONG_VERBS = ("train", "resume")
+"""Verbs that leave something to resume when they are cut short."""
 BLOTTED_FROM = 6
 """Characters from which a word of the user's is taken out of crash reports; shorter ones are no secrets and would riddle the text."""
 
@@ -49,7 +52,20 @@ def _plain(value: Any) -> Any:
 
 
 def run_command(app: Any, arguments: list[str]) -> int:
-    """Run the app; gives the exit code."""
+    """Run the app; gives the exit code. A reader that goes away, as `head` does, is no error."""
+    try:
+        code = _run(app, arguments)
+    except BrokenPipeError:
+        code = _unread(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _let_go(stream)
+    return code
+
+
+def _run(app: Any, arguments: list[str]) -> int:
     debug, as_json = "--debug" in arguments, "--json" in arguments
     try:
         code = app(arguments, prog_name="rung", standalone_mode=False)
@@ -57,6 +73,8 @@ def run_command(app: Any, arguments: list[str]) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # typer and rich make exit code 1 of it
+            return _unread(arguments)
         return leaving.code if isinstance(leaving.code, int) else 0
     except KeyboardInterrupt:
         print("stopped; there was nothing to save yet", file=sys.stderr)
@@ -64,12 +82,23 @@ def run_command(app: Any, arguments: list[str]) -> int:
             emit({"status": "interrupted", "exit": INTERRUPTED})
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        return _unread(arguments)
     except Exception as error:
         if debug:
             traceback.print_exc()
         return _tell(error, as_json)
+
+
+def _unread(arguments: list[str]) -> int:
+    """The exit code where nobody reads the rest: a training was cut short by it and can be resumed, all else has said what it had to."""
+    return INTERRUPTED if next((a for a in arguments if not a.startswith("-")), "") in LONG_VERBS else 0
+
+
+def _let_go(stream: Any) -> None:
+    """Send what is left in a stream nowhere, so that Python, which writes it out at its end, has nothing to complain of."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _tell(error: Exception, as_json: bool) -> int:
@@ -112,14 +141,17 @@ def _usage_fix(error: Any) -> str:
 def _say(problem: dict[str, Any], before: str, as_json: bool) -> int:
     from rich.markup import escape
 
-    if as_json:
-        emit(problem)
-    out = console(as_json=True)
-    if before:
-        out.print(escape(before.rstrip()), style="dim")
-    out.print(f"[bold red]{problem['error']}[/] {escape(problem['message'])}", soft_wrap=True)
-    if problem["fix"]:
-        out.print(f"[bold]fix:[/] {escape(problem['fix'])}", soft_wrap=True)
+    try:
+        if as_json:
+            emit(problem)
+        out = console(as_json=True)
+        if before:
+            out.print(escape(before.rstrip()), style="dim")
+        out.print(f"[bold red]{problem['error']}[/] {escape(problem['message'])}", soft_wrap=True)
+        if problem["fix"]:
+            out.print(f"[bold]fix:[/] {escape(problem['fix'])}", soft_wrap=True)
+    except (BrokenPipeError, SystemExit):
+        pass  # nobody reads it (rich makes a SystemExit of that): the exit code still says it
     return int(problem["exit"])
 
 
@@ -141,8 +173,6 @@ def _crash_report(error: Exception) -> str:
 
 def _blotted(text: str) -> str:
     """The text without the user's own words: an error's message may quote them, and a report is passed on."""
-    import os
-
     own = {w for a in sys.argv[1:] for w in (a, *a.split("="))} | set(os.environ.values())
     for word in sorted((w for w in own if len(w) >= BLOTTED_FROM), key=len, reverse=True):
         text = text.replace(word, "[...]")

@@ -58,14 +58,14 @@ def _all(out: Any, table: Any) -> None:
         out.print(f"[bold]nothing covers[/] ({len(bare)})")
     for row in bare:
         paragraph(out, f"  {row.id}  ", row.title + (" (later)" if row.later else ""), body="dim" if row.later else "")
-    widths = {"rows": 4, **{kind: max(6, len(kind)) for kind in KINDS}, "nothing": 7}
-    plain(out, "     " + "  ".join(f"{name:>{width}}" for name, width in widths.items()), "bold")
+    widths = {"rows": 4, **{kind: len(kind) for kind in KINDS}, "nothing": 7}
+    plain(out, "    " + "  ".join(f"{name:>{width}}" for name, width in widths.items()), "bold")
     groups = {letter: [row.id for row in features.section(letter)] for letter in features.sections}
     for letter, title, ids in (*((k, features.sections[k], v) for k, v in groups.items()), ("all", "", list(features.rows))):
         numbers = [len(ids), *(sum(bool(table[id][kind]) for id in ids) for kind in KINDS)]
         numbers.append(sum(state(table[id]) == "nothing" for id in ids))
         cells = "  ".join(f"{n:>{width}}" for n, width in zip(numbers, widths.values(), strict=True))
-        plain(out, f"{letter:<5}{cells}  {title}".rstrip(), "" if title else "bold")
+        plain(out, f"{letter:<4}{cells}  {title}".rstrip(), "" if title else "bold")
     exposed = sum(bool(table[id]["lesson"]) for id in features.faults)
     out.print(f"faults of the courses: {exposed} of {len(features.faults)} exposed by a lesson", style="dim")
 

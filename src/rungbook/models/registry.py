@@ -71,6 +71,10 @@ MODELS: dict[str, Entry] = {
 }
 
 
+MAY_BE_NONE = ("num_numbers",)
+"""Counts that may be 0; of everything else that is counted there must be one."""
+
+
 def model_entry(name: str) -> Entry:
     """The entry of a name. Raises UsageError E201 with the nearest name."""
     if name not in MODELS:
@@ -93,10 +97,24 @@ def create_model(name: str, **options: Any) -> nn.Module:
     for key in options:
         if key not in known:
             raise UsageError("E201", f'The model {name} has no option "{key}".', did_you_mean(key, known))
+    _check_counts(name, options)
     try:
         return entry.load()(**{**entry.options, **options})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # RuntimeError: torch's, of a size that cannot be
         raise UsageError("E202", f"The model {name} cannot be made: {error}.", f"Its options: {', '.join(known)}.") from error
+
+
+def _check_counts(name: str, options: dict[str, Any]) -> None:
+    """Refuse whole numbers below 1, which torch answers with an error about memory or with a layer without weights."""
+    parameters = inspect.signature(model_entry(name).load()).parameters
+    for key, value in options.items():
+        if isinstance(parameters[key].default, float):
+            continue  # a share or a rate: 0 is one of its values
+        least = 0 if key in MAY_BE_NONE else 1
+        numbers = value if isinstance(value, tuple | list) else (value,)
+        if any(isinstance(n, int) and not isinstance(n, bool) and n < least for n in numbers):
+            found = tuple(value) if isinstance(value, list) else value
+            raise UsageError("E202", f"{key} of the model {name} is {found}, it must be {least} or more.", f"Change {key}.")
 
 
 def list_models(pattern: str = "*") -> list[str]:
