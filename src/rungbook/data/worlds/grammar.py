@@ -66,11 +66,13 @@ class Arithmetic(World):
         self._require(0 <= self.more <= MOST_MORE, f"more is {self.more}; 0 to {MOST_MORE} are possible", "more=0.2")
         self._require(self.nest >= 0, f"nest is {self.nest}, a probability", "nest=0.45")
         ends = (1 - self.more) ** 2
-        largest = ends - MARGIN
+        largest = math.floor(10_000 * (ends - MARGIN) + 1e-6) / 10_000  # as it is written in the message
         endless = (
-            "lines have no finite mean length" if self.nest >= ends else f"a line has {2 / (ends - self.nest):,.0f} characters in the mean"
+            "lines have no finite mean length"
+            if self.nest > ends - 1e-9
+            else f"a line has {2 / (ends - self.nest):,.0f} characters in the mean"
         )
-        message = f"nest is {self.nest} with more={self.more}, and {endless}; nest can be {largest:.4g} at most"
+        message = f"nest is {self.nest} with more={self.more}, and {endless}; nest can be {largest} at most"
         self._require(self.nest <= largest, message, f"more={self.more}, nest={math.floor(900 * largest) / 1000}")
 
     @property

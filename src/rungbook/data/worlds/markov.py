@@ -102,12 +102,12 @@ class HiddenMarkov(World):
         return markov_filter.predictive(self.tables, self.encode(text)[None])[0]
 
     def limits(self) -> dict[str, Limit]:
-        return _limits(self.states, self.symbols, self.stay, self.peaked, None)
+        return dict(_limits(self.states, self.symbols, self.stay, self.peaked, None))
 
     def within(self, context: int) -> dict[str, Limit]:
         """The limits of a predictor that sees only the last `context` characters."""
         self._require(context >= 0, f"context is {context}; 0 or more", "states=4")
-        return _limits(self.states, self.symbols, self.stay, self.peaked, context)
+        return dict(_limits(self.states, self.symbols, self.stay, self.peaked, context))
 
     def picture(self, seed: int = 0) -> Picture:
         from matplotlib.axes import Axes
@@ -123,7 +123,9 @@ class HiddenMarkov(World):
             for colour, table, left in ((TRAIN, tables.transition, 0.0), (VALID, tables.emission, S + gap)):
                 for s, row in enumerate(table):
                     for k, p in enumerate(row):
-                        ax.add_patch(Rectangle((left + k - 0.47, s - 0.47), 0.94, 0.94, facecolor=colour, alpha=0.85 * p / table.max(), linewidth=0))
+                        ax.add_patch(
+                            Rectangle((left + k - 0.47, s - 0.47), 0.94, 0.94, facecolor=colour, alpha=0.85 * p / table.max(), linewidth=0)
+                        )
                         if S + K <= 16 and p >= 0.005:
                             ax.text(left + k, s, f"{100 * p:.0f}", ha="center", va="center", fontsize=7)
             names = [str(s + 1) for s in range(S)]

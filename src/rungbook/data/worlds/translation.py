@@ -67,8 +67,7 @@ class Translation(World):
         for sentence in sentences:
             words: list[str] = []
             for piece in pieces(sentence, self.preference):
-                ways = list(piece.ways)
-                words += ways[0] if len(ways) == 1 else ways[rng.choice(len(ways), p=list(piece.ways.values()))]
+                words += _drawn(piece.ways, rng.random()) if len(piece.ways) > 1 else next(iter(piece.ways))
             targets.append(" ".join(words))
         return Sample([" ".join(source_words(s)) for s in sentences], targets, {"meaning": sentences})
 
@@ -118,8 +117,8 @@ class Translation(World):
         i = next((i for i, x in enumerate(drawn.x) if 10 <= len(x.split()) <= 13), 0)
         source, target = drawn.x[i].split(), drawn.y[i].split()
         links = [s for piece in self.pieces(drawn.x[i]) for s in piece.source]
-        moved = sum(links[j] > links[j + 1] for j in range(len(links) - 1))
-        alt = f"“{drawn.x[i]}” becomes “{drawn.y[i]}”, words joined to those they translate, {moved} turns back."
+        origin = ", ".join(str(s + 1) for s in links)
+        alt = f"“{drawn.x[i]}” becomes “{drawn.y[i]}”; its words translate words {origin} of the source."
 
         def places(words: list[str]) -> tuple[np.ndarray, float]:
             sizes = np.array([len(w) + 1.6 for w in words])
@@ -137,6 +136,15 @@ class Translation(World):
             ax.axis("off")
 
         return draw(paint, alt, size=(6.5, 1.6))
+
+
+def _drawn(ways: dict[tuple[str, ...], float], chance: float) -> tuple[str, ...]:
+    """The way at `chance` of the whole, from 0 to 1."""
+    for way, p in ways.items():
+        chance -= p
+        if chance < 0:
+            return way
+    return max(ways, key=lambda way: ways[way])  # the probabilities sum to 1 but for rounding
 
 
 def _one(words: dict, rng: np.random.Generator) -> str:
