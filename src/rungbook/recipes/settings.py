@@ -23,6 +23,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotBelow = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Above | Literal["find"]
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"]
+Final = Literal["best", "last"]
 FOLDER = "FOLDER"
 """In a recipe's `fits`: any folder of the user's."""
 

@@ -21,6 +21,9 @@ Widths = tuple[Count, ...]
 KNOWN = ("accuracy", "balanced_accuracy", "log_loss")
 """Limits of a world of images that speak of its classes; others are of boxes and masks."""
 
+WORLD_SIDE = 32
+"""Pixels at which a world's pictures are read: its shapes are plain enough."""
+
 
 @recipe("photos")
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +32,18 @@ class Photos(Recipe):
 
     Offline a world's pictures are written as files first and read like anybody's; `data=dogs-vs-cats` are photographs, `data=FOLDER` your
     own. The courses read 24,931 of the 25,000 dogs and cats, keep 2,494 for valid and none for test. Settings are those of `rung train
-    FOLDER`, chosen on valid; the number of steps is the one at which the valid loss of the dogs and cats stopped falling.
+    FOLDER`, chosen on valid, with fewer steps: of 1,399 dogs and cats 600 gave a valid loss of 0.469, 1,300 one of 0.457.
     """
 
     covers: ClassVar[tuple[str, ...]] = ("D01",)
-    real: ClassVar[tuple[str, ...]] = ("data=dogs-vs-cats test=0.2",)
+    real: ClassVar[tuple[str, ...]] = ("data=dogs-vs-cats test=0.2 steps=1000",)
     fits: ClassVar[tuple[str, ...]] = ("world:shapes", "dogs-vs-cats", FOLDER)
     data: str = "world:shapes(n=800, side=48, channels=3, flip=0.05)"
     model: str = "conv_net"
     batch_size: Count = 32
     lr: Rate = 2e-3
     weight_decay: NotBelow = 0.05
-    steps: Count = 600
+    steps: Count = 300
     dropout: Share = 0.3
     ema: Share | None = 0.99
     widths: Widths = (16, 32, 64, 128)
@@ -60,7 +63,8 @@ class Photos(Recipe):
 
     def source_options(self) -> dict[str, Any]:
         """Size and augmentation."""
-        return {"image_size": self.image_size, "augment": "flip_crop" if self.augment else None}
+        size = self.image_size or (WORLD_SIDE if is_world(self.data) else None)
+        return {"image_size": size, "augment": "flip_crop" if self.augment else None}
 
     def load(self) -> Data:
         """The folder of a world's pictures, the named set, or the folder that was said."""
