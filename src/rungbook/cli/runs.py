@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rungbook.cli.compare import compare
 from rungbook.cli.train import AsJson, Debug
 
 app = typer.Typer(invoke_without_command=True, help="List runs (the default), compare, tag or delete them.", rich_markup_mode="rich")
@@ -85,52 +86,7 @@ def _summary(run: Any) -> dict[str, Any]:
     }
 
 
-@app.command("compare")
-def compare(
-    first: Annotated[str, typer.Argument(help="A run.")],
-    second: Annotated[str, typer.Argument(help="Another run.")],
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> int:
-    """What differs between two runs: settings, data, versions, results."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from rungbook.cli.answer import console, emit
-    from rungbook.recipes.runs import find_run
-
-    a, b = find_run(first), find_run(second)
-    left, right = _flat(a.record()), _flat(b.record())
-    differing = {k: (left.get(k), right.get(k)) for k in dict.fromkeys([*left, *right]) if left.get(k) != right.get(k)}
-    out = console(as_json)
-    table = Table("", a.name, b.name, box=None, header_style="bold")
-    for key, values in ((k, v) for k, v in differing.items() if k not in ("data.fingerprint", "data.test")):
-        table.add_row(key, *("-" if v is None else escape(f"{v:.6g}" if isinstance(v, float) else str(v)) for v in values))
-    out.print(table if differing else "the two runs have the same settings, data and results")
-    if left.get("data.fingerprint") != right.get("data.fingerprint"):
-        out.print("the runs were judged on different data or splits: their results cannot be compared directly", style="yellow")
-    out.print(f"look closer: the report.html in {a.path} and in {b.path}", style="dim", markup=False, soft_wrap=True)
-    if as_json:
-        emit({"runs": [a.name, b.name], "differences": {k: list(v) for k, v in differing.items()}})
-    return 0
-
-
-_COMPARED = ("recipe", "settings", "threads", "device", "versions", "data", "status")
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """The facts worth comparing as one level of dotted names."""
-    found: dict[str, Any] = {}
-    for key in _COMPARED:
-        value = record.get(key)
-        if isinstance(value, dict):
-            found |= {f"{key}.{k}": v for k, v in value.items() if k != "facts"}
-        else:
-            found[key] = value
-    result = record.get("result", {})
-    for split in ("valid", "test"):
-        found |= {f"{split}.{k}": v for k, v in result.get(split, {}).items()}
-    return found | {k: result[k] for k in ("epochs", "parameters", "seconds") if k in result}
+app.command("compare")(compare)
 
 
 @app.command("tag")

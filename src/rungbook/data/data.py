@@ -99,17 +99,20 @@ class Data:
         """The splits there are, by name."""
         return {k: f for k, f in (("train", self.train), ("valid", self.valid), ("test", self.test)) if f is not None}
 
-    def test_mark(self) -> str:
-        """SHA-256 of the test samples alone, in any order: equal wherever the same samples are looked at, however the rest was cut."""
+    def sample_marks(self) -> list[str]:
+        """A mark of each test sample, in order: its name, or the SHA-256 of what it holds."""
         if self.test is None:
-            return ""
+            return []
         source = self.test.source
-        names = sorted(source.name(i) for i in range(len(source)))
         if source.in_memory and getattr(source, "named", False) is False:
             x, y = source.fetch(slice(0, len(source)))
             rows = [t.reshape(len(y), -1).cpu().numpy() for t in (*(x if isinstance(x, tuple) else (x,)), y)]
-            names = sorted(hashlib.sha256(b"|".join(r[i].tobytes() for r in rows)).hexdigest() for i in range(len(y)))
-        return fingerprint([self.name, *names])
+            return [hashlib.sha256(b"|".join(r[i].tobytes() for r in rows)).hexdigest() for i in range(len(y))]
+        return [source.name(i) for i in range(len(source))]
+
+    def test_mark(self) -> str:
+        """SHA-256 of the test samples alone, in any order: equal wherever the same samples are looked at, however the rest was cut."""
+        return "" if self.test is None else fingerprint([self.name, *sorted(self.sample_marks())])
 
     def one_batch(self, n: int | None = None) -> tuple[Inputs, Tensor]:
         """The first `n` training samples (default a batch) as the model takes them, without augmentation."""

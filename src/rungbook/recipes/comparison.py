@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rungbook.errors import UsageError
+from rungbook.recipes.interval import Z
 from rungbook.recipes.scores import LOWER_IS_BETTER
 
 LEVEL = 0.95
@@ -214,18 +215,19 @@ def compare_samples(a: Any, b: Any, *, metric: str = "", names: tuple[str, str] 
 
 
 def _mcnemar(x: np.ndarray, y: np.ndarray, metric: str, names: tuple[str, str]) -> Comparison:
-    from scipy.stats import binomtest, norm
+    from scipy.stats import binomtest
 
     first, second = summarise(x.astype(float)), summarise(y.astype(float))
     n, only_a, only_b = len(x), int((x & ~y).sum()), int((y & ~x).sum())
     p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
     more, less, total = only_a + 0.5, only_b + 0.5, n + 2  # half a sample in each of the four cells
     middle = (more - less) / total
-    half = float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(more + less - (more - less) ** 2 / total) / total
+    half = Z * math.sqrt(more + less - (more - less) ** 2 / total) / total
     low, high = max(-1.0, middle - half), min(1.0, middle + half)
     sure = p < 1 - LEVEL and not low <= 0 <= high  # the claim needs both, so that it never contradicts its interval
     better = "" if not sure else names[0] if only_a > only_b else names[1]
-    told = f"{names[0]} alone is right {only_a:,} times, {names[1]} alone {only_b:,} times (McNemar, exact: p {p:.2g}). {ONE_SEED}"
+    times = ["once" if k == 1 else "never" if k == 0 else f"{k:,} times" for k in (only_a, only_b)]
+    told = f"{names[0]} alone is right {times[0]}, {names[1]} alone {times[1]} (McNemar, exact: p {p:.2g}). {ONE_SEED}"
     return Comparison(names, metric, first, second, (only_a - only_b) / n, low, high, p, n, True, better, "sample", 1, told)
 
 
@@ -303,15 +305,15 @@ def _sd(v: np.ndarray, scale: float | None = None) -> float:
 
 
 def _t(level: float, free: float) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf((1 + level) / 2, free))
+    return float(stdtrit(free, (1 + level) / 2))
 
 
 def _tail(statistic: float, free: float) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtr
 
-    return float(2 * t.sf(abs(statistic), free))
+    return float(2 * stdtr(free, -abs(statistic)))
 
 
 def _figures(*values: float) -> list[str]:
@@ -320,7 +322,7 @@ def _figures(*values: float) -> list[str]:
     if not scale:
         return [f"{v:.3g}" for v in values]
     power = math.floor(math.log10(scale))
-    decimals = max(0, -power + (scale / 10**power < 3))
+    decimals = max(0, -power + (scale / 10**power < 5))
     while decimals < 2 - power and any(v and not float(f"{v:.{decimals}f}") for v in values[1:]):
         decimals += 1  # an end that is not 0 does not read as 0
     return [f"{v:,.{decimals}f}" if float(f"{v:.{decimals}f}") else f"{0:.{decimals}f}" for v in values]

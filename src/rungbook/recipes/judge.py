@@ -17,6 +17,7 @@ from rungbook.learner import checkpoint
 from rungbook.recipes import build
 from rungbook.recipes.baseline import baselines
 from rungbook.recipes.once import train_once
+from rungbook.recipes.per_sample import write_per_sample
 from rungbook.recipes.predictor import CARD, model_card
 from rungbook.recipes.report import Example, ReportFacts, write_report
 from rungbook.recipes.runs import looks_at
@@ -43,6 +44,7 @@ def finish(work: Work) -> dict[str, Any]:
     output = learner.predict(data.test)
     truth = data.test.source.targets()
     result["test"] = scores(data.target, truth, output)
+    write_per_sample(run.path, data, truth, output)
     result["baselines"] = baselines(data, seed=recipe.seed, threads=torch.get_num_threads())
     folded = fold_scores(work)
     result["limit"] = data.facts.get("limit")
