@@ -80,7 +80,7 @@ def class_answers(world: Any, known: Any, new: Any) -> dict[str, np.ndarray]:
         "quadratic": QuadraticDiscriminantAnalysis(),
         "naive": GaussianNB(),
         "neighbours": KNeighborsClassifier(60),
-        "boosting": HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=12, random_state=0),
+        "boosting": HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=12, random_state=0),
     }
     answers = {k: m.fit(known.x, known.y).predict_proba(new.x) for k, m in models.items()}
     half, K = LEARN // 2, len(world.class_names)

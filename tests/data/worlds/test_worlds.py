@@ -119,6 +119,13 @@ def test_it_becomes_data_with_its_limit(world: World):
     assert not [f for f in data.findings if f.code != "note"], "the audit has something against it"
 
 
+def test_more_features_than_samples():
+    data = load_data("world:line(n=40, weights=[0.01], features=200, bias=0.05, noise=0.01)", valid=0.5)
+    x, y = data.one_batch(100)
+    assert (tuple(x.shape), tuple(y.shape)) == ((20, 200), (20, 1))
+    assert data.facts["limit"]["root_mean_squared_error"] == 0.01
+
+
 def test_unknown_worlds_and_parameters_are_named():
     with pytest.raises(UsageError, match=r"E201 .*world:blobs"):
         make_world("world:blob")

@@ -71,7 +71,7 @@ class Bands(World):
 
     def limits(self) -> dict[str, Limit]:
         right, wrong = 1 - self.flip, self.flip / (self.count - 1)
-        entropy = -sum(p * math.log(p) for p in (right, *[wrong] * (self.count - 1)) if p)
+        entropy = sum(p * math.log(1 / p) for p in (right, *[wrong] * (self.count - 1)) if p)
         return {"accuracy": Limit(right), "balanced_accuracy": Limit(right), "log_loss": Limit(entropy)}
 
     def picture(self, seed: int = 0) -> Picture:

@@ -61,7 +61,7 @@ class Density(World):
         from rungbook.plot.plane import scatter
 
         drawn = self.sample(600, seed)
-        return scatter(*drawn.x.T, x_name="x1", y_name="x2", title=f"a density of {self.modes} bumps and a bent one")
+        return scatter(*drawn.x.T, x_name="x1", y_name="x2", title="a density: a ring of bumps around a bent one")
 
 
 def _ring(modes: int) -> np.ndarray:
