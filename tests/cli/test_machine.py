@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -39,3 +41,36 @@ def test_a_class_folder_that_cannot_be_opened_is_not_left_out() -> None:
     with pytest.raises(DataError, match=r"E106 photos/rare cannot be opened: Permission denied") as caught:
         _unreadable(PermissionError(errno.EACCES, "Permission denied", "photos/rare"))
     assert "chmod" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["list"], 0), (["--help"], 0), (["nope"], 2)],
+)
+def test_a_reader_that_goes_away_is_no_error(arguments: list[str], code: int) -> None:
+    command = [sys.executable, "-c", "from rungbook.cli.main import main; main()", *arguments]
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` does when it has its lines
+    both = code != 0  # an error is told on standard error
+    with subprocess.Popen(command, stdout=writing, stderr=writing if both else subprocess.PIPE, text=True) as process:
+        os.close(writing)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "roken" not in (said or ""), said
+    assert "Traceback" not in (said or ""), said
+
+
+def test_a_training_nobody_follows_can_be_resumed() -> None:
+    def app(*_: Any, **__: Any) -> int:
+        try:
+            raise BrokenPipeError
+        except BrokenPipeError:
+            sys.exit(1)  # what rich and typer make of it
+
+    assert run_command(app, ["train", "digits"]) == 5
+    assert run_command(app, ["list"]) == 0
+
+    def leaves(*_: Any, **__: Any) -> int:
+        sys.exit(1)
+
+    assert run_command(leaves, ["list"]) == 1, "control: another exit stays what it is"

@@ -134,6 +134,8 @@ def test_output_never_overwrites(rung: Rung, gallery: Gallery) -> None:
     with open(rung.here / "p.csv", newline="") as f:
         written = list(csv.DictReader(f))
     assert [float(r["value"]) for r in written] == [r["value"] for r in answer.json["predictions"]]
+    assert [float(r["prediction"]) for r in written] == [float(r["value"]) for r in written], "no digit is lost"
+    assert any(float(f"{float(r['value']):g}") != float(r["value"]) for r in written), "control: six digits would not do"
     assert list(written[0]) == ["item", "prediction", "value"]
     before = snapshot(rung.here)
     again = rung("predict", str(run), source, "-o", "p.csv", "--json")

@@ -132,6 +132,21 @@ def test_metrics_hold_no_clock_times(tmp_path: Path) -> None:
     assert all(t["seconds"] >= 0 for t in timing)
 
 
+def test_metrics_are_json_for_every_reader(tmp_path: Path) -> None:
+    script = Scripted([float("nan"), float("inf")], "valid_odd")
+    learner(callbacks=[script, Recorder(tmp_path)], metrics=["confusion_matrix"]).fit(2)
+    text = (tmp_path / "metrics.jsonl").read_text()
+
+    def refuse(token: str) -> None:
+        raise AssertionError(f"{token} is no JSON")
+
+    lines = [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+    assert [line["valid_odd"] for line in lines] == [None, None]
+    assert all(isinstance(line["train_loss"], float) for line in lines)
+    with pytest.raises(AssertionError, match="NaN is no JSON"):  # control
+        json.loads(json.dumps({"loss": float("nan")}), parse_constant=refuse)
+
+
 def test_the_recorder_remembers_the_reports() -> None:
     recorder = Recorder()
     ours = learner(mlp(), (feed(*rows(160), batch_size=2), None), callbacks=[recorder])

@@ -160,3 +160,36 @@ def test_saved_weights_load_again(tmp_path: Path) -> None:
             p.data.zero_()
         load_weights(again, read_weights(path))
         assert equal(weights(again), weights(saved))
+
+
+def test_where_weights_cannot_be_saved_is_said_with_its_remedy(tmp_path: Path) -> None:
+    import shlex
+    import subprocess
+
+    ours, wanted = learner(), tmp_path / "my models" / "w.safetensors"
+    with pytest.raises(UsageError, match=r"E105 There is no folder .*my models for w.safetensors") as missing_folder:
+        ours.save(wanted)
+    command = shlex.split(missing_folder.value.fix.removeprefix("Make it first: "))
+    subprocess.run(command, check=True)
+    assert ours.save(wanted) == wanted, "the fix works as it stands"
+    (tmp_path / "a.b").mkdir()
+    with pytest.raises(UsageError, match=r"E202 .*a\.b is a folder") as folder:
+        ours.save(tmp_path / "a.b")
+    assert ours.save(folder.value.fix.removeprefix("Try ")).is_file()
+    with pytest.raises(UsageError, match="E202"):
+        ours.save("")
+
+
+def test_a_place_that_cannot_be_written_names_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from rungbook.errors import EnvironmentProblem
+    from rungbook.learner import checkpoint
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(checkpoint, "write_bytes", refused)
+    with pytest.raises(EnvironmentProblem, match=r"E405 .*Permission denied") as problem:
+        learner().save(tmp_path / "w")
+    assert "RUNG_RUNS" not in problem.value.fix

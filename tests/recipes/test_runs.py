@@ -204,3 +204,26 @@ def test_looks_are_counted_over_all_runs_on_the_same_test_part() -> None:
     for fingerprint, looks in (("a", 1), ("a", 2), ("b", 5)):
         create_run("x", {**FACTS, "data": {"name": "d", "fingerprint": fingerprint}, "looks": looks})
     assert (looks_at("a"), looks_at("b"), looks_at("c")) == (3, 5, 0)
+
+
+def test_numbers_that_are_not_finite_are_json_and_come_back(own_runs: Path) -> None:
+    def refuse(token: str) -> None:
+        raise AssertionError(f"{token} is no JSON")
+
+    odd = {"nan": float("nan"), "list": [1.5, float("inf"), -float("inf")], "word": "nan", "nested": {"a": {"$float": "x"}}, "n": 3}
+    run = create_run("digits", {**FACTS, "result": odd})
+    json.loads((run.path / "run.json").read_text(), parse_constant=refuse)
+    found = run.record()["result"]
+    assert repr(found) == repr(odd)
+    run.update(looks=float("-inf"))
+    json.loads((run.path / "run.json").read_text(), parse_constant=refuse)
+    assert run.record()["looks"] == float("-inf")
+    assert repr(run.record()["result"]) == repr(odd)
+
+
+def test_records_of_before_that_hold_nan_are_read(own_runs: Path) -> None:
+    run = create_run("digits", FACTS)
+    old = json.dumps({**run.record(), "result": {"test": {"r2": float("nan")}, "best": float("inf")}})
+    assert "NaN" in old
+    (run.path / "run.json").write_text(old)
+    assert repr(run.record()["result"]) == "{'test': {'r2': nan}, 'best': inf}"

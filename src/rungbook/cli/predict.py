@@ -104,7 +104,8 @@ def write_csv(path: str, rows: list[dict[str, Any]]) -> None:
         with open(path, "x", newline="", encoding="utf-8") as f:
             writer = csv.DictWriter(f, list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            # a predicted number is shown with six digits and written with all
+            writer.writerows({**r, "prediction": repr(r["value"])} if "value" in r else r for r in rows)
     except FileExistsError as error:
         raise UsageError("E202", f"{path} is there already and is not overwritten.", "Give another name to --output.") from error
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import shlex
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from rungbook.errors import DataError, NotFinite, UsageError
+from rungbook.errors import DataError, EnvironmentProblem, NotFinite, UsageError
 from rungbook.learner.diagnose import diagnose
 from rungbook.learner.loading import own_generators, peek
 from rungbook.learner.pack import clone
@@ -300,10 +301,23 @@ def _class(learner: Learner, i: Any) -> str:
 
 
 def save(self: Learner, path: str | Path) -> Path:
-    """Write the weights as safetensors, to a temporary name first; `path` gets the suffix if it has none."""
+    """Write the weights as safetensors, to a temporary name first; `path` gets the suffix if it has none.
+
+    Raises:
+        UsageError: E105 the folder does not exist, E202 the path is a folder.
+        EnvironmentProblem: E401 disk full, E405 not writable.
+    """
     from rungbook.learner.checkpoint import write_tensors
 
     path = Path(path)
+    if path.is_dir() and (path.suffix or not path.name):
+        raise UsageError("E202", f"{path} is a folder, the weights go to a file.", f"Try {path / 'weights.safetensors'}")
     path = path if path.suffix else path.with_suffix(".safetensors")
-    write_tensors(path, self.model.state_dict())
+    if not path.parent.is_dir():
+        make = f"Make it first: mkdir -p {shlex.quote(str(path.parent))}"
+        raise UsageError("E105", f"There is no folder {path.parent} for {path.name}.", make)
+    try:
+        write_tensors(path, self.model.state_dict())
+    except EnvironmentProblem as error:
+        raise EnvironmentProblem(error.code, error.message, "Give a path in a folder that can be written and has room.") from error
     return path

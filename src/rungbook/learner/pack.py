@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from typing import Any
 
@@ -72,6 +73,32 @@ def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
         case "$float":
             return float(tree["$float"])
     return {k: unpack(v, tensors) for k, v in tree.items()}
+
+
+def strict_json(tree: Any, *, readable: bool = True, indent: int | None = None) -> str:
+    """JSON that every reader takes: "NaN" and "Infinity", which Python would write, are no JSON.
+
+    Args:
+        tree: dicts, lists, numbers and strings; arrays become lists.
+        readable: whether `restore_floats` shall find such numbers again (then they are objects); else they are null, as tables have it.
+        indent: blanks by which to set in nested lines; None for one line.
+    """
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {k: walk(v) for k, v in node.items()}
+        if isinstance(node, list | tuple):
+            return [walk(v) for v in node]
+        if isinstance(node, float) and not math.isfinite(node):
+            return {"$float": repr(float(node))} if readable else None
+        return walk(node.tolist()) if hasattr(node, "tolist") and not isinstance(node, float) else node
+
+    return json.dumps(walk(tree), indent=indent, allow_nan=False)
+
+
+def restore_floats(node: dict[str, Any]) -> Any:
+    """For `json.loads(..., object_hook=restore_floats)`: the numbers that `strict_json` wrote as objects."""
+    return float(node["$float"]) if node.keys() == {"$float"} and node["$float"] in ("nan", "inf", "-inf") else node
 
 
 def nbytes(tree: Any) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rungbook.errors import EnvironmentProblem, UsageError, did_you_mean
 from rungbook.learner.checkpoint import disk_errors, write_atomically
+from rungbook.learner.pack import restore_floats, strict_json
 from rungbook.learner.untrusted import read_small
 
 FORMAT = 1
@@ -79,7 +80,7 @@ class Run:
             EnvironmentProblem: E304 a later rungbook wrote it.
         """
         try:
-            record = json.loads(read_small(self.path / "run.json"))
+            record = json.loads(read_small(self.path / "run.json"), object_hook=restore_floats)
             version = int(record["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
@@ -101,7 +102,7 @@ class Run:
     def update(self, **facts: Any) -> dict[str, Any]:
         """Merge facts into `run.json`, atomically."""
         record = {**self.record(), **facts}
-        write_atomically(self.path / "run.json", (json.dumps(record, indent=1) + "\n").encode())
+        write_atomically(self.path / "run.json", (strict_json(record, indent=1) + "\n").encode())
         return record
 
     @contextmanager
@@ -173,7 +174,7 @@ def create_run(name: str, facts: dict[str, Any]) -> Run:
     run = Run(path.resolve())
     record = {"format": FORMAT, "name": run.name, "created": datetime.now(UTC).isoformat(timespec="seconds"), "status": "started", **facts}
     try:
-        write_atomically(run.path / "run.json", (json.dumps(record, indent=1) + "\n").encode())
+        write_atomically(run.path / "run.json", (strict_json(record, indent=1) + "\n").encode())
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)  # a folder without a record would be no run
         raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rungbook.learner.callback import Callback
 from rungbook.learner.checkpoint import write_atomically
+from rungbook.learner.pack import strict_json
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -18,7 +19,7 @@ class Recorder(Callback):
     """Writes each epoch's row; keeps the learning rate and loss of every report.
 
     `metrics.jsonl` holds nothing that depends on the clock, so an interrupted and continued run writes the same bytes; clock times go to
-    `timing.jsonl` beside it.
+    `timing.jsonl` beside it. A number that is not finite is null there.
 
     Args:
         folder: where the two files go; None keeps everything in memory only.
@@ -80,4 +81,4 @@ class Recorder(Callback):
 
 
 def _line(row: dict[str, Any]) -> bytes:
-    return (json.dumps({k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}) + "\n").encode()
+    return (strict_json(row, readable=False) + "\n").encode()
