@@ -37,6 +37,8 @@ CODES: dict[str, str] = {
     "E302": "Weights are not data",
     "E303": "Weights do not match the model",
     "E304": "The run is of a newer format",
+    "E305": "A line of the ledger is damaged",
+    "E306": "A quoted figure is not the measured one",
     "E401": "The disk is full",
     "E402": "Another process uses this run",
     "E403": "A download failed",

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+SHIPPED = {"rungbook/ledger.jsonl": "results/ledger.jsonl"}
+"""Name in the wheel -> place in the checkout, of what is no code and comes along."""
+
 
 def tracked(checkout: Path, folder: str) -> list[str]:
     if not (checkout / ".git").exists():
@@ -36,7 +39,7 @@ def trees(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path
     made = []
     for name in ("one", "another"):
         tree = tmp_path_factory.mktemp(name) / "checkout"
-        for file in [*tracked(checkout, "src"), "pyproject.toml", "README.md", "LICENSE"]:
+        for file in [*tracked(checkout, "src"), *SHIPPED.values(), "pyproject.toml", "README.md", "LICENSE"]:
             (tree / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkout / file, tree / file)
         made.append(tree)
@@ -48,9 +51,10 @@ def test_built_twice_gives_the_same_bytes_and_only_tracked_files(checkout: Path,
     assert len({hashlib.sha256(w.read_bytes()).hexdigest() for w in wheels}) == 1
     with zipfile.ZipFile(wheels[0]) as wheel:
         code = sorted(n for n in wheel.namelist() if ".dist-info/" not in n)
-        assert [f"src/{n}" for n in code] == tracked(checkout, "src")
-        for name in code:
-            assert wheel.read(name) == (checkout / "src" / name).read_bytes(), name
+        homes = {name: SHIPPED.get(name, f"src/{name}") for name in code}
+        assert sorted(homes.values()) == sorted([*tracked(checkout, "src"), *SHIPPED.values()])
+        for name, home in homes.items():
+            assert wheel.read(name) == (checkout / home).read_bytes(), name
         extra = {n.split(".dist-info/")[1] for n in wheel.namelist() if ".dist-info/" in n}
     assert extra == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from rungbook.cli import coverage, data, evaluate, listing, predict, resume, runs, train
+from rungbook.cli import coverage, data, evaluate, ledger, listing, measure, predict, resume, runs, train
 
 app = typer.Typer(
     name="rung",
@@ -33,6 +33,8 @@ app.add_typer(runs.app, name="runs", rich_help_panel=PRACTITIONER)
 app.command("list", rich_help_panel=PRACTITIONER)(listing.listing)
 
 MAINTAINER = "maintainer"
+app.command("measure", rich_help_panel=MAINTAINER)(measure.measure)
+app.command("ledger", rich_help_panel=MAINTAINER)(ledger.ledger)
 app.command("coverage", rich_help_panel=MAINTAINER)(coverage.coverage)
 
 

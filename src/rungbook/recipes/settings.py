@@ -40,6 +40,7 @@ class Reported:
         variant: of the study; "" for a recipe that is one training.
         split: what it was measured on there: train, valid, test.
         fault: what is wrong with it (id of FEATURES A14 and in words), or "".
+        data: set it was measured on there, by its name here: it is shown beside figures of that set only; "" for beside any.
     """
 
     value: float
@@ -48,6 +49,7 @@ class Reported:
     variant: str = ""
     split: str = "valid"
     fault: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

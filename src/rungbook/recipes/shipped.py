@@ -1,0 +1,24 @@
+"""Files that are no code and come with rungbook: in a wheel they lie in the package, in a checkout where people edit them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rungbook
+from rungbook.recipes.coverage import checkout
+
+HOMES = {"ledger.jsonl": "results/ledger.jsonl", "features.toml": "src/rungbook/features.toml"}
+"""Name in the wheel -> place in the checkout, where they differ; pyproject.toml has the same for the build."""
+
+
+def shipped(name: str) -> Path:
+    """Where a file or folder that comes with rungbook lies; it may be missing.
+
+    Args:
+        name: as in the wheel: "ledger.jsonl", "lessons", "exercises".
+    """
+    root = checkout()
+    return root / HOMES.get(name, name) if root else Path(rungbook.__file__).parent / name
+
+
+__all__ = ["shipped"]
