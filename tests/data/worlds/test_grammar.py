@@ -201,8 +201,8 @@ def test_sample() -> None:
     ("options", "says"),
     [
         ("nest=0.65", "0.63 at most"),
-        ("nest=0.64", "no finite mean length"),
-        ("nest=0.635", "a line has 400 characters"),
+        ("nest=0.64", "no finite mean"),
+        ("nest=0.635", "a mean of 400 characters"),
         ("more=0.5", "0.24 at most"),
         ("more=0.8, nest=0.1", "0.03 at most"),
         ("more=0.9", "more is 0.9"),

@@ -253,6 +253,11 @@ def test_impossible_parameters(options: str) -> None:
     make_world(caught.value.fix.split('"')[1])
 
 
+def test_a_context_below_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="context is -1"):
+        HiddenMarkov().within(-1)
+
+
 def test_a_text_of_other_characters_is_refused() -> None:
     with pytest.raises(UsageError, match='no character "!"'):
         HiddenMarkov().log_probability("abc!")

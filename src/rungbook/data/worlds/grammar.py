@@ -60,19 +60,13 @@ class Arithmetic(World):
         super().__post_init__()
         letters = len(string.ascii_lowercase)
         self._require(1 <= self.names <= letters, f"names is {self.names}; 1 to {letters} are possible", "names=4")
-        self._require(
-            1 <= self.brackets <= len(BRACKETS), f"brackets is {self.brackets}; 1 to {len(BRACKETS)} kinds there are", "brackets=2"
-        )
+        self._require(1 <= self.brackets <= len(BRACKETS), f"brackets is {self.brackets}; 1 to {len(BRACKETS)} are possible", "brackets=2")
         self._require(0 <= self.more <= MOST_MORE, f"more is {self.more}; 0 to {MOST_MORE} are possible", "more=0.2")
         self._require(self.nest >= 0, f"nest is {self.nest}, a probability", "nest=0.45")
         ends = (1 - self.more) ** 2
         largest = math.floor(10_000 * (ends - MARGIN) + 1e-6) / 10_000  # as it is written in the message
-        endless = (
-            "lines have no finite mean length"
-            if self.nest > ends - 1e-9
-            else f"a line has {2 / (ends - self.nest):,.0f} characters in the mean"
-        )
-        message = f"nest is {self.nest} with more={self.more}, and {endless}; nest can be {largest} at most"
+        mean = "no finite mean" if self.nest > ends - 1e-9 else f"a mean of {2 / (ends - self.nest):,.0f} characters"
+        message = f"nest is {self.nest} with more={self.more}, where the length of lines has {mean}; nest can be {largest} at most"
         self._require(self.nest <= largest, message, f"more={self.more}, nest={math.floor(900 * largest) / 1000}")
 
     @property

@@ -25,7 +25,7 @@ TEXTS = 2000
 SKIP, LENGTH = 100, 150
 """Characters of each text that only warm the filter up, and those that count."""
 LARGEST_STAY = 0.99
-"""Above this the first state is remembered for thousands of characters, and a text of `n` shows too few changes."""
+"""Above this a text shows too few changes of state to learn from."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class HiddenMarkov(World):
 
     def within(self, context: int) -> dict[str, Limit]:
         """The limits of a predictor that sees only the last `context` characters."""
-        self._require(context >= 0, f"context is {context}; 0 or more", "states=4")
+        if context < 0:
+            raise UsageError("E202", f"{self}: context is {context} characters; 0 or more are possible.", "within(16)")
         return dict(_limits(self.states, self.symbols, self.stay, self.peaked, context))
 
     def picture(self, seed: int = 0) -> Picture:

@@ -6,6 +6,7 @@ of a million symbols neither under- nor overflows.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -98,7 +99,7 @@ def log_probability(tables: Tables, symbols: np.ndarray) -> np.ndarray:
 def draw(tables: Tables, texts: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """States and symbols of `texts` independent texts, int64 (texts, length) each."""
     states = np.empty((texts, length), np.int64)
-    into = [_picker(tables.start), *map(_picker, tables.transition)]
+    into = [_edges(row).tolist() for row in (tables.start, *tables.transition)]
     chance = rng.random((texts, length))
     if texts >= 64:
         edges = np.stack([*map(_edges, tables.transition)])
@@ -122,14 +123,8 @@ def _edges(p: np.ndarray) -> np.ndarray:
     return np.cumsum(p)[:-1]
 
 
-def _picker(p: np.ndarray) -> list[float]:
-    return _edges(p).tolist()
-
-
 def _walk(into: list[list[float]], chance: list[float]) -> list[int]:
     """One path: a chain cannot be drawn all at once, and bisecting short lists is the fastest way to draw a single one."""
-    from bisect import bisect_right
-
     state, path = -1, []
     for u in chance:
         state = bisect_right(into[state + 1], u)

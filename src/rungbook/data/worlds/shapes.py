@@ -72,10 +72,9 @@ class Shapes(World):
         self._require(self.channels in (1, 3), f"channels is {self.channels}; 1 (grey) or 3 (colour) is needed", "channels=3")
         most = (self.side // CELL) ** 2
         message = f"objects is {self.objects} in {self.side} x {self.side} pixels, which have room for 1 to {most}"
-        side = min(128, CELL * math.ceil(math.sqrt(max(1, self.objects))))
-        self._require(
-            1 <= self.objects <= most, message, f"objects={min(max(1, self.objects), (side // CELL) ** 2)}, side={max(side, self.side)}"
-        )
+        wanted = min(max(1, self.objects), (128 // CELL) ** 2)
+        side = max(self.side, CELL * math.ceil(math.sqrt(wanted)))
+        self._require(1 <= self.objects <= most, message, f"objects={wanted}, side={side}")
         none = 1 - 1 / self.classes
         message = f"flip is {self.flip}; it must be 0 or more and below {none:.4g}, at which labels say nothing of {self.classes} classes"
         self._require(0 <= self.flip < none, message, f"classes={self.classes}, flip=0.1")
@@ -178,14 +177,13 @@ def _box_iou(side: int, classes: int, objects: int, box_noise: float) -> Limit:
     away = np.array([-1, -1, 1, 1])
     shifts = box_noise * np.linspace(-0.4, 0.4, 9)
 
-    def overlap(noisy: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    def overlap(noisy: np.ndarray, shift: float) -> np.ndarray:
         return box_iou(boxes + shift * away, noisy).mean(1)
 
     noisy = boxes + box_noise * rng.standard_normal((len(boxes), draws, 4))
-    found = np.stack([overlap(noisy, np.full((1, 1, 1), s)) for s in shifts])
-    best = shifts[found.mean(1).argmax()]
+    found = np.stack([overlap(noisy, shift) for shift in shifts])
+    best = float(shifts[found.mean(1).argmax()])
     noisy = boxes + box_noise * rng.standard_normal((len(boxes), draws, 4))
-    values = overlap(noisy, np.full((1, 1, 1), best))
-    return Limit(
-        float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), f"Monte Carlo, {values.size * draws:,} noisy boxes"
-    )
+    values = overlap(noisy, best)  # a mean for each box: boxes differ too, and that belongs to the error
+    error = float(values.std(ddof=1) / math.sqrt(len(values)))
+    return Limit(float(values.mean()), error, f"Monte Carlo, {len(values) * draws:,} noisy boxes")
