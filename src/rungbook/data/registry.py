@@ -197,6 +197,25 @@ DOWNLOADS: dict[str, Download] = {
             home="https://archive.ics.uci.edu/dataset/9/auto+mpg",
         ),
         Download(
+            name="kaggle-house",
+            title="1,460 house sales in Ames, Iowa: price from 79 columns",
+            kind="table",
+            files=(
+                # The course publishes its SHA-1, 585e9cc93e70b39160e7921475f9bcd7d31219ce. The test file has no prices.
+                RemoteFile(
+                    "kaggle_house_pred_train.csv",
+                    ("http://d2l-data.s3-accelerate.amazonaws.com/kaggle_house_pred_train.csv",),
+                    460676,
+                    "1e18addf81e5e4d347cc17ee6075bbe4a42b7fa26b9e5b063e8f692a5f929d41",
+                ),
+            ),
+            licence="none stated (Kaggle competition House Prices: Advanced Regression Techniques)",
+            citation="De Cock 2011, Ames, Iowa: alternative to the Boston housing data as an end of semester regression project, "
+            "Journal of Statistics Education 19(3)",
+            loader="rungbook.data.kaggle_house:load",
+            home="https://www.kaggle.com/c/house-prices-advanced-regression-techniques",
+        ),
+        Download(
             name="tiny-shakespeare",
             title="1.1 million characters of Shakespeare's plays; the task is the next character",
             kind="characters",

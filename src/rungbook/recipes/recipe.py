@@ -115,6 +115,10 @@ class Recipe(Settings):
     def begin(self, model: nn.Module, data: Data) -> None:
         """Change the weights a model starts with, before training."""
 
+    def closing(self, model: nn.Module, data: Data) -> list[str]:
+        """What there is to say of the trained model besides its scores, a line each."""
+        return []
+
     def model_options(self) -> dict[str, Any]:
         """Fields that are options of the model (hidden, dropout, ...), where they are set."""
         from rungbook.models.registry import model_entry

@@ -160,6 +160,8 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     _beside(console, metric, result)
     if result.get("limit"):
         paragraph(console, "best possible: ", limits_in_words(result["limit"], result["test"], metric))
+    for said in work.recipe.closing(work.learner.model, data):
+        plain(console, said)
     for reported in course_lines(work.recipe.reported):
         paragraph(console, "course: ", reported, body="dim")
     if better := outdone(metric, result, (low, high)):
