@@ -13,7 +13,10 @@ def evaluate(
     run: Annotated[str, typer.Argument(help="Path, name or number of a finished run.")],
     path: Annotated[
         str | None,
-        typer.Argument(help="Labelled data of the same kind: a folder with the same classes, or a table with the same columns."),
+        typer.Argument(
+            help="Labelled data of the same kind: a folder with the same classes, or a table with the same columns; "
+            "or data=PLACE, where the run's own data has moved."
+        ),
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -36,7 +39,7 @@ def evaluate(
         plain(out, f"left out: {some(left_out, 3)}", "yellow")
     if result["looks"] > 1:
         out.print(too_many_looks(result["looks"]), style="yellow")
-    plain(out, f"single answers: rung predict {name}" + (f" {path}" if path else ""), "dim")
+    plain(out, f"single answers: rung predict {name}" + (f" {path}" if path and not path.startswith("data=") else ""), "dim")
     if as_json:
         emit(result)
     return 0

@@ -12,7 +12,8 @@ from rungbook.cli.train import AsJson, Debug, carry_out
 def resume(
     run: Annotated[str | None, typer.Argument(help="Path, name or number of the run; the newest resumable one if left out.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Argument(help="threads=, workers= and device= may change.", metavar="[KEY=VALUE]...")
+        list[str] | None,
+        typer.Argument(help="threads=, workers=, device= may change, and data= where the same data has moved.", metavar="[KEY=VALUE]..."),
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,

@@ -9,6 +9,7 @@ from rungbook.data.data import Data
 from rungbook.errors import UsageError
 from rungbook.plot.style import Picture
 from rungbook.recipes.baseline import baselines
+from rungbook.recipes.effect import for_all, refuse
 from rungbook.recipes.once import Trained, train_once
 from rungbook.recipes.prepare import prepare_data
 from rungbook.recipes.recipe import Recipe
@@ -53,6 +54,8 @@ class Contrast(Recipe, Study):
             key = variant._data_key()
             if key not in read:
                 read[key] = variant.load()
+            if not trained:
+                refuse(for_all((replace(self, **changes) for changes in self.variants.values()), read[key], self.chosen()))
             trained[name] = train_once(variant, prepare_data(variant, read[key]))
             results[name] = self.judge(name, trained[name])
             say(f"seed {self.seed}: {name}")

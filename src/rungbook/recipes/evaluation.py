@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 
 from rungbook.data.data import Data
 from rungbook.data.feed import Inputs
-from rungbook.data.load import existing
+from rungbook.data.load import existing, is_path
 from rungbook.errors import DataError, UsageError, did_you_mean
 from rungbook.recipes import build
 from rungbook.recipes.interval import wilson
@@ -18,6 +20,7 @@ from rungbook.recipes.predictor import Predictor, load
 from rungbook.recipes.recipe import restore_recipe
 from rungbook.recipes.runs import Run, find_run, looks_at
 from rungbook.recipes.scores import scores
+from rungbook.recipes.settings import Settings, parse_settings
 
 
 def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any], tuple[float, float]]:
@@ -25,7 +28,7 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
 
     Args:
         reference: path, name or number of a finished run.
-        path: labelled data; the run's own test split if None.
+        path: labelled data; the run's own test split if None, or if it is "data=PLACE", where the run's own data now lies.
 
     Raises:
         DataError: E117 the run's data changed since; E111, E102 the labels there are not the run's.
@@ -34,8 +37,8 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
     predictor = load(run)
     record = run.record()
     left_out: list[str] = []
-    if path is None:
-        data = own_data(run)
+    if path is None or path.startswith("data="):
+        data = own_data(run, path)
         assert data.test is not None
         x, y = data.test.source.fetch(slice(0, data.test.samples))
         on = f"the test split of {data.name}"
@@ -52,16 +55,56 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
     return result, wilson(round(result["test"].get("accuracy", 0.0) * len(y)), len(y))
 
 
-def own_data(run: Run) -> Data:
-    """The data a run was trained on. Raises DataError E117 if it changed since."""
+def own_data(run: Run, place: str | None = None) -> Data:
+    """The data a run was trained on.
+
+    Args:
+        run: which.
+        place: "data=PLACE" where it lies now, which the run remembers; where it was if None.
+
+    Raises:
+        DataError: E117 it is not the same.
+        UsageError: E105 it is not there any more.
+    """
     record = run.record()
     recipe = restore_recipe(record["recipe"], record["settings"])
-    data = build.fit_data(recipe, recipe.load())
-    if data.fingerprint != record["data"]["fingerprint"]:
-        raise DataError(
-            "E117", f"The data of {run.name} changed since it was trained.", f"Judge the new data by its path: rung eval {run.name} PATH"
-        )
+    if place is not None:
+        recipe = replace(recipe, **parse_settings(type(recipe), [place]))
+    data = read_again(lambda: build.fit_data(recipe, recipe.load()), recipe, f"rung eval {run.name} data=PLACE")
+    same_data(run, data, f"Judge the new data by its path: rung eval {run.name} PATH")
+    moved(run, recipe)
     return data
+
+
+def read_again(read: Callable[[], Data], recipe: Settings, remedy: str) -> Data:
+    """The data of a run, read once more. Raises UsageError E105 with the remedy where they have gone."""
+    try:
+        return read()
+    except UsageError as error:
+        if error.code != "E105" or not is_path(recipe.data):
+            raise
+        raise UsageError("E105", error.message, f"Where is it now? {remedy}") from error
+
+
+def same_data(run: Run, data: Data, remedy: str) -> None:
+    """Raise DataError E117, with what differs and the remedy, if this is not the data the run was made with.
+
+    Equal data in a folder of another name is called as it was: looks at its test part are counted by that name.
+    """
+    then = run.record()["data"]
+    if data.fingerprint != then["fingerprint"]:
+        old, new = then["facts"], data.facts
+        changed = [f"{k} {old.get(k)} -> {new.get(k)}" for k in dict.fromkeys([*old, *new]) if old.get(k) != new.get(k)]
+        difference = ", ".join(changed[:4]) if changed else "the same counts, other contents"
+        raise DataError("E117", f"The data of {run.name} changed since it started: {difference}.", remedy)
+    data.name = then["name"]
+
+
+def moved(run: Run, recipe: Settings) -> None:
+    """Remember where the data of a run now lies, so that it is said once."""
+    settings = run.record()["settings"]
+    if settings.get("data") != recipe.data:
+        run.update(settings={**settings, "data": recipe.data})
 
 
 def labelled(predictor: Predictor, path: Path) -> tuple[Inputs, Any, list[str]]:

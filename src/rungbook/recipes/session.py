@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from rungbook.data.data import Data
-from rungbook.errors import DataError, NotFinite, RungError, UsageError
+from rungbook.errors import NotFinite, RungError, UsageError
 from rungbook.learner.callback import Callback
 from rungbook.learner.callbacks import EMA, Checkpoints, KeepBest, Progress, Recorder, StopOnSignal
 from rungbook.learner.checkpoint import clear_leftovers, full, newest, write_atomically
@@ -23,7 +23,9 @@ from rungbook.learner.learner import Interrupted, Learner
 from rungbook.learner.pack import nbytes
 from rungbook.recipes import build
 from rungbook.recipes.about_data import plain
+from rungbook.recipes.effect import refuse, without_effect
 from rungbook.recipes.ending import Stopped, ending
+from rungbook.recipes.evaluation import moved, read_again, same_data
 from rungbook.recipes.judge import finish
 from rungbook.recipes.prepare import keep_threads, make_model, pick_device, pick_threads, prepare_data
 from rungbook.recipes.recipe import Recipe, restore_recipe
@@ -73,6 +75,7 @@ def _train(recipe: Recipe, label: str, console: Any) -> dict[str, Any]:
     device = pick_device(recipe.device)
     data = prepare_data(recipe)
     model, options = make_model(recipe, data)
+    refuse(without_effect(recipe, data))
     threads = pick_threads(recipe, model, data)
     torch.set_num_threads(threads)
     run = create_run(
@@ -97,7 +100,8 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
     """Continue an interrupted run exactly; gives the result as `train` does.
 
     Args:
-        changes: settings somebody gave again; those that differ from the run's are refused, threads, workers and device excepted.
+        changes: settings somebody gave again; those that differ from the run's are refused, except threads, workers, device, and data
+            for the place where the same data now lies, which the run remembers.
 
     Raises:
         Stopped: somebody asked to stop again.
@@ -115,13 +119,9 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         torch.set_num_threads(1)
         device = pick_device(recipe.device)
         _say_what_changed(record, threads, device, console)
-        data = prepare_data(recipe)
-        if data.fingerprint != record["data"]["fingerprint"]:
-            raise DataError(
-                "E117",
-                f"The data of {run.name} changed since it started: {_difference(record['data']['facts'], data.facts)}.",
-                f"Put the data back, or start anew: {recipe.command()}",
-            )
+        data = read_again(lambda: prepare_data(recipe), recipe, f"rung resume {run.name} data=PLACE")
+        same_data(run, data, f"Put the data back, or start anew: {recipe.command()}")
+        moved(run, recipe)
         for folder in (run.path, run.checkpoints):
             clear_leftovers(folder)
         loaded = newest(run.checkpoints) if run.checkpoints.is_dir() else None
@@ -163,18 +163,13 @@ def _say_what_changed(record: dict[str, Any], threads: int, device: torch.device
 
 
 def _accept_changes(recipe: Recipe, changes: dict[str, Any], record: dict[str, Any]) -> tuple[Recipe, int]:
-    free = {"threads", "workers", "device"}
+    free = {"threads", "workers", "device", "data"}
     differing = {k: v for k, v in changes.items() if v != getattr(recipe, k) and k not in free}
     if differing:
         listing = "; ".join(f"{k} was {getattr(recipe, k)}, now {v}" for k, v in differing.items())
         raise UsageError("E204", f"A continued run keeps its settings: {listing}.", "Leave them out, or start a new run: rung train")
     threads = int(changes.get("threads") or record["threads"])
     return replace(recipe, **{k: v for k, v in changes.items() if k in free}), threads
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    changed = [f"{k} {old.get(k)} -> {new.get(k)}" for k in dict.fromkeys([*old, *new]) if old.get(k) != new.get(k)]
-    return ", ".join(changed[:4]) if changed else "the same counts, other contents"
 
 
 def _carry_out(
