@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from rungbook.plot.style import CLASSES, TRAIN, VALID, Picture, few_ticks, label, number, sheet
 
-COLUMNS = 24
-"""Columns drawn; the text alternative says how many are not."""
+COLUMNS, DIVIDED = 24, 12
+"""Columns drawn, and drawn where bars are divided by class, which weighs more; the text alternative says how many there are."""
 BARS = 8
 """Bars of a column of categories; the rest is gathered in the last."""
 BINS = 24
+MOST_CLASSES = 6
+"""With more classes a bar's stripes are too thin to be read, and it is not divided."""
 FEW = 10
 """Whole numbers with at most so many different values are drawn as bars, value by value."""
 
@@ -25,7 +29,7 @@ def histograms(columns: Mapping[str, Any], *, target: str | None = None) -> Pict
 
     Args:
         columns: name -> values (n,), numbers or anything with a text. None, NaN and infinite numbers count as missing.
-        target: name of the column to be predicted; it comes first, in its own colour. Where it has 2 to 10 classes, the bars
+        target: name of the column to be predicted; it comes first, in its own colour. Where it has 2 to 6 classes, the bars
             of all columns are divided by class, in the colours and the order of the target's own bars.
 
     Raises:
@@ -39,10 +43,11 @@ def histograms(columns: Mapping[str, Any], *, target: str | None = None) -> Pict
     order = sorted(columns, key=lambda name: name != target)
     found = {name: _Column(name, columns[name]) for name in order}
     classes = found[target].classes() if target is not None else None
-    drawn = list(found.values())[:COLUMNS]
+    most = COLUMNS if classes is None else DIVIDED
+    drawn = list(found.values())[:most]
     rows = next(iter(lengths.values()), 0)
     many = "1 column" if len(found) == 1 else f"{len(found):,} columns"
-    alt = f"{many} of {rows:,} rows" + (f", the first {COLUMNS} drawn" if len(found) > COLUMNS else "") + ". "
+    alt = f"{many} of {rows:,} rows" + (f", the first {most} drawn" if len(found) > most else "") + ". "
     alt += f"“{label(target)}” is to be predicted. " if target is not None else ""
     alt += ". ".join(column.words() for column in drawn) + "." if drawn else "Nothing to draw."
     return sheet([_painter(c, classes, VALID if c.name == target else TRAIN) for c in drawn], alt, size=(2.3, 1.6))
@@ -79,8 +84,8 @@ class _Column:
         return [str(names[i]) for i in sorted(range(len(names)), key=lambda i: (-n[i], names[i]))]
 
     def classes(self) -> list[np.ndarray] | None:
-        """Which rows belong to each class, if this column is one of 2 to 10 classes."""
-        return [self.there & (self.values == kind) for kind in self.kinds] if 2 <= len(self.kinds) <= FEW else None
+        """Which rows belong to each class, if this column is one of 2 to 6 classes."""
+        return [self.there & (self.values == kind) for kind in self.kinds] if 2 <= len(self.kinds) <= MOST_CLASSES else None
 
     def missing(self) -> str:
         share = 1 - self.there.mean() if len(self.there) else 0.0
@@ -135,14 +140,15 @@ def _painter(column: _Column, classes: list[np.ndarray] | None, colour: str) -> 
 
 def _paint_numbers(ax: Axes, column: _Column, parts: list[np.ndarray], colours: list[str]) -> None:
     own = column.values[column.there]
-    bins = min(BINS, max(6, math.isqrt(len(own))))
+    bins = min(BINS if len(parts) == 1 else 16, max(6, math.isqrt(len(own))))
     edges = np.linspace(own.min(), own.max(), bins + 1) if own.min() < own.max() else np.array([own[0] - 0.5, own[0] + 0.5])
     below = np.zeros(len(edges) - 1)
     for rows, colour in zip(parts, colours, strict=True):
         n = np.histogram(column.values[rows], edges)[0]
-        if n.sum():
-            ax.bar(edges[:-1], n, np.diff(edges), bottom=below, align="edge", color=colour, alpha=0.75, linewidth=0)
+        _rectangles(ax, edges[:-1], below, np.diff(edges), n, colour)
         below = below + n
+    ax.autoscale_view()
+    ax.set_ylim(bottom=0)
     few_ticks(ax, "xy")
     ax.tick_params(labelsize=7)
 
@@ -152,11 +158,20 @@ def _paint_bars(ax: Axes, column: _Column, parts: list[np.ndarray], colours: lis
     before = np.zeros(len(bars))
     for rows, colour in zip(parts, colours, strict=True):
         n = np.array([int((own & rows).sum()) for _, own in bars])
-        if n.sum():
-            ax.barh(range(len(bars)), n, 0.75, left=before, color=colour, alpha=0.75, linewidth=0)
+        _rectangles(ax, before, np.arange(len(bars)) - 0.375, n, np.full(len(bars), 0.75), colour)
         before = before + n
+    ax.autoscale_view()
+    ax.set_xlim(left=0)
     ax.set_yticks(range(len(bars)), [name for name, _ in bars])
     ax.set_ylim(max(len(bars), 3) - 0.4, -0.6)
     few_ticks(ax)
     ax.tick_params(labelsize=7)
     ax.tick_params(axis="y", length=0)
+
+
+def _rectangles(ax: Axes, left: np.ndarray, bottom: np.ndarray, width: np.ndarray, height: np.ndarray, colour: str) -> None:
+    """Bars as one path, a tenth of the bytes of one element each; empty ones are left out."""
+    ends = zip(left, bottom, left + width, bottom + height, strict=True)
+    corners = [Path([(x, y), (u, y), (u, v), (x, v), (x, y)], closed=True) for x, y, u, v in ends if u > x and v > y]
+    if corners:
+        ax.add_patch(PathPatch(Path.make_compound_path(*corners), facecolor=colour, alpha=0.75, linewidth=0))

@@ -20,6 +20,8 @@ LEGEND = 20
 """Classes named beside the picture; the text alternative names the largest."""
 GRIDS = (160, 80, 40, 20)
 """Points a side at which the regions are computed: the first whose picture is not too heavy."""
+CHANGES = 4000
+"""Neighbours of different class on a grid at most; with more the picture would be too heavy, so it is not even drawn."""
 BYTES = 140_000
 """A picture with ragged regions (nearest neighbours, trees) is drawn again on a coarser grid above this."""
 
@@ -78,21 +80,26 @@ def decision_boundary(
         raise ValueError(f"A plane has two columns: x is {points.shape}, needed (n, 2).")
     cloud = _Cloud(points[:, 0], points[:, 1], y, names)
     said = _boundary_words(predict, cloud, feature_names)
-    picture = None
-    for side in GRIDS if len(cloud.x) else ():
-        picture = _boundary(predict, cloud, side, feature_names, title, said)
+    if not len(cloud.x):
+        return draw(lambda ax: _name_axes(ax, feature_names, title), said)
+    left, right, bottom, top = _sides(cloud.x, cloud.y)
+    for side in GRIDS:
+        u, v = np.linspace(left, right, side), np.linspace(bottom, top, side)
+        grid = np.stack([g.ravel() for g in np.meshgrid(u, v)], axis=1)  # (side * side, 2)
+        probability = _shares(predict, grid).reshape(side, side, -1)
+        answer = probability.argmax(-1)
+        if side > GRIDS[-1] and int((answer[1:] != answer[:-1]).sum() + (answer[:, 1:] != answer[:, :-1]).sum()) > CHANGES:
+            continue
+        picture = _regions(u, v, probability, cloud, feature_names, title, said)
         if len(picture.data) <= BYTES:
             break
-    return picture or draw(lambda ax: _name_axes(ax, feature_names, title), said)
+    return picture
 
 
-def _boundary(
-    predict: Callable[[np.ndarray], Any], cloud: _Cloud, side: int, feature_names: tuple[str, str], title: str, alt: str
+def _regions(
+    u: np.ndarray, v: np.ndarray, probability: np.ndarray, cloud: _Cloud, feature_names: tuple[str, str], title: str, alt: str
 ) -> Picture:
-    left, right, bottom, top = _sides(cloud.x, cloud.y)
-    u, v = np.linspace(left, right, side), np.linspace(bottom, top, side)
-    grid = np.stack([g.ravel() for g in np.meshgrid(u, v)], axis=1)  # (side * side, 2)
-    probability = _shares(predict, grid).reshape(side, side, -1)
+    """The picture of probabilities (v, u, classes) on a grid."""
 
     def paint(ax: Axes) -> None:
         K = probability.shape[-1]
