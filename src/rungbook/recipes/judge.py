@@ -47,7 +47,8 @@ def finish(work: Work) -> dict[str, Any]:
     write_per_sample(run.path, data, truth, output)
     result["baselines"] = baselines(data, seed=recipe.seed, threads=torch.get_num_threads())
     folded = fold_scores(work)
-    result["limit"] = data.facts.get("limit")
+    limit = data.facts.get("limit")
+    result["limit"] = {k: v for k, v in limit.items() if k in result["test"]} if limit else None
     result["epochs"] = learner.epoch
     result["parameters"] = sum(p.numel() for p in learner.model.parameters())
     result["seconds"] = round(time.monotonic() - work.started, 2)

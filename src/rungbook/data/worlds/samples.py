@@ -44,7 +44,7 @@ def world_data(
     world = make_world(what)
     given = {k: v for k, v in options.items() if v is not None}
     if world.kind not in OPTIONS:
-        message = f"{world} has no inputs with targets, so that nothing can be fitted to it by name."
+        message = f"{world} gives no samples of the kinds that are split and fed (numbers, tables, images, characters)."
         raise UsageError("E116", message, f'From Python: rungbook.data.worlds.registry.make_world("{world.name}").sample(100)')
     if unknown := sorted(set(given) - set(OPTIONS[world.kind])):
         known = [*COMMON, *OPTIONS[world.kind]]
