@@ -60,7 +60,7 @@ def test_the_official_archive_is_checked_unpacked_once_and_read_as_a_folder(root
 
 def test_another_file_of_that_name_is_refused(root: Path) -> None:
     body = archive(root / "dogs-vs-cats" / DOWNLOADS["dogs-vs-cats"].files[0].name, inside="PetImages/")
-    with pytest.raises(DataError, match="E106 .* is not the file of dogs-vs-cats"):
+    with pytest.raises(DataError, match=r"E106 .* is not the file of dogs-vs-cats"):
         dogscats.load(entry(body + b"x"))
 
 
@@ -75,7 +75,7 @@ def test_the_smaller_copy_keeps_its_valid_folder_and_says_so(root: Path) -> None
 
 def test_an_archive_that_would_write_elsewhere(root: Path) -> None:
     archive(root / "dogs-vs-cats-1400" / "some.zip", inside="", parts=("train/", "valid/"), extra={"../out.jpg": b"x"})
-    with pytest.raises(DataError, match="E118 .*leads out of its folder"):
+    with pytest.raises(DataError, match=r"E118 .*leads out of its folder"):
         named_data("dogs-vs-cats")
     assert not list(root.parent.rglob("out.jpg"))
     (root / "dogs-vs-cats-1400" / "some.zip").write_bytes(b"no zip")

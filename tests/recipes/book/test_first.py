@@ -59,7 +59,7 @@ def test_a_network_is_saved_by_its_weights_and_as_a_whole(rung: Rung) -> None:
         assert torch.equal(alone(x), whole.model.eval()(x))
         assert not torch.equal(alone(x), before), "the control: a new network answers otherwise"
     for file in run.rglob("*"):
-        assert file.is_dir() or not file.read_bytes()[:2] in (b"\x80\x02", b"\x80\x04", b"PK"), f"{file} is a pickle"
+        assert file.is_dir() or file.read_bytes()[:2] not in (b"\x80\x02", b"\x80\x04", b"PK"), f"{file} is a pickle"
 
 
 def test_what_fits_is_listed(rung: Rung) -> None:

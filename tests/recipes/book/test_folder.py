@@ -82,7 +82,7 @@ def test_a_plain_transform_for_valid_does_not_take_the_flips_from_train() -> Non
 
 
 def test_it_learns_what_files_show_and_is_judged_beside_the_limit() -> None:
-    recipe = Photos(data=SMALL, steps=40, widths=(8, 16), image_size=16, lr=1e-2, ema=None)
+    recipe = Photos(data=SMALL, steps=100, widths=(8, 16), image_size=16, lr=1e-2, ema=None)
     trained = train_once(recipe)
     facts = trained.data.facts
     assert (facts["limit"]["accuracy"], facts["unreadable"], facts["copies"]) == (1.0, 3, 2)
