@@ -13,7 +13,7 @@ import numpy as np
 from rungbook.data.data import Data
 from rungbook.data.local import files_of
 from rungbook.data.registry import Download
-from rungbook.errors import DataError
+from rungbook.errors import DataError, UsageError
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "mnist": tuple("0123456789"),
@@ -55,26 +55,41 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
-def load(download: Download, *, valid: float = 0.1, test: float = 0.1, **options: Any) -> Data:
+def load(
+    download: Download, *, valid: float = 0.1, test: float = 0.1, seed: int = 0, train_samples: int | None = None, **options: Any
+) -> Data:
     """A set in MNIST's layout: its official test set, and valid cut from train.
 
     Args:
         download: entry of the registry.
-        valid: share of the official training set for choosing.
+        valid: share of the training images for choosing.
         test: 0 leaves the official test set out; any other value keeps all of it.
+        seed: of the split, the order, and the choice of training images.
+        train_samples: training images for train and valid together, drawn without replacement; all of them if None.
         options: as `image_data`.
+
+    Raises:
+        UsageError: E202 `train_samples` is not between 1 and the number of official training images.
     """
     from rungbook.data.images import image_data
 
     files = files_of(download)
     arrays = {name.removesuffix("-ubyte.gz"): read_idx(path) for name, path in files.items()}
+    x, y = arrays["train-images-idx3"], arrays["train-labels-idx1"]
+    if train_samples is not None:
+        if not 1 <= train_samples <= len(x):
+            message = f"train_samples is {train_samples:,}; {download.name} has {len(x):,} training images."
+            raise UsageError("E202", message, f"train_samples={len(x)} at most.")
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:train_samples])
+        x, y = x[drawn], y[drawn]
     return image_data(
         download.name,
-        arrays["train-images-idx3"],
-        arrays["train-labels-idx1"],
+        x,
+        y,
         CLASSES[download.name],
         test=(arrays["t10k-images-idx3"], arrays["t10k-labels-idx1"]) if test else None,
         test_share=0.0,
         valid=valid,
+        seed=seed,
         **options,
     )

@@ -1,0 +1,51 @@
+"""Dropout against none, in the network of d2l's lesson."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rungbook.recipes.book.sampled import SampledRecipe
+from rungbook.recipes.contrast import Contrast
+from rungbook.recipes.recipe import recipe
+from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share
+
+Widths = tuple[Count, ...]
+
+
+@recipe("dropout")
+@dataclass(frozen=True, kw_only=True)
+class Dropout(SampledRecipe, Contrast):
+    """Does dropout help an MLP with two hidden layers of 256 units?
+
+    Settings are the course's: SGD at 0.5 without momentum, ten epochs in batches of 256, a fifth of the first and half of the second
+    layer's units left out of each step.
+    """
+
+    variants: ClassVar[dict[str, dict[str, Any]]] = {
+        "no dropout": {"dropout": (0.0, 0.0)},
+        "dropout 0.2, 0.5": {"dropout": (0.2, 0.5)},
+    }
+    data_fields: ClassVar[tuple[str, ...]] = ("train_samples",)
+    covers: ClassVar[tuple[str, ...]] = ("M12",)
+    real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist",)
+    reported: ClassVar[tuple[Reported, ...]] = (
+        Reported(0.358, "log_loss", "d2l, readers' runs, Fashion-MNIST", variant="dropout 0.2, 0.5", split="train", fault="with units left out"),
+        Reported(0.869, "accuracy", "d2l, readers' runs, Fashion-MNIST", variant="dropout 0.2, 0.5", split="train", fault="with units left out"),
+        Reported(0.880, "accuracy", "d2l, readers' runs, Fashion-MNIST", variant="dropout 0.2, 0.5", split="test", fault="judged after every epoch"),
+    )
+    data: str = "digits"
+    model: str = "mlp"
+    hidden: Widths = (256, 256)
+    dropout: tuple[Share, ...] = (0.0, 0.0)
+    optimizer: Optimizer = "sgd"
+    momentum: Share = 0.0
+    weight_decay: NotBelow = 0.0
+    schedule: str = "constant"
+    lr: Rate = 0.5
+    batch_size: Count = 256
+    epochs: Count | None = 10
+    final: Final = "last"
+
+
+__all__ = ["Dropout"]

@@ -1,0 +1,181 @@
+"""What two faults of a course make of its figures: samples drawn with replacement before the split, and softmax before a loss with its own.
+
+Each faulty variant is named as such and stands beside the honest one; test images are never resampled, so they tell what is true.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from rungbook.data.data import Data
+from rungbook.data.feed import Feed
+from rungbook.models.tabular.mlp import MLP
+from rungbook.recipes.book.sampled import Sampled, SampledRecipe, refuse_other, resampled
+from rungbook.recipes.contrast import Contrast
+from rungbook.recipes.once import Trained
+from rungbook.recipes.recipe import recipe
+from rungbook.recipes.scores import scores
+from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.study import Found, Results, Say, Study, about
+
+Widths = tuple[Count, ...]
+RESAMPLED = "fault S1-1: judged on images of which 55 % were trained on"
+TWICE = "fault S1-2: softmax twice"
+
+
+@recipe("forest")
+@dataclass(frozen=True, kw_only=True)
+class Forest(Sampled, Study):
+    """How good is a random forest on handwritten digits, and how good does it look when the split is made with replacement?
+
+    "as the course splits" draws train and valid together with replacement first (fault S1-1), so that more than half of the valid images
+    are in training too: its valid accuracy is compared with that of the honest split. The test images are kept out of either. Nothing
+    was chosen: the trees are scikit-learn's, grown to the end; the course's 900 take longer than 200 and are no better offline.
+
+    Args:
+        valid: share of the training images to judge on.
+        test: share of all images to report on, where the set has no official ones.
+        trees: of each forest.
+    """
+
+    split: ClassVar[str] = "valid"
+    covers: ClassVar[tuple[str, ...]] = ("M03", "S1-1")
+    real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 trees=900 valid=0.2",)
+    reported: ClassVar[tuple[Reported, ...]] = (
+        Reported(0.9725, "accuracy", "FDL 6, 10,000 of MNIST", variant="as the course splits", fault=RESAMPLED),
+    )
+    data: str = "digits"
+    seeds: Count = 5
+    valid: Share = 0.16
+    test: Share = 0.2
+    trees: Count = 200
+
+    def find(self, say: Say, *, pictures: bool = False) -> Found:
+        """Grow a forest on either split."""
+        honest = self.read(valid=self.valid, test=self.test, seed=self.seed)
+        refuse_other(honest, self.name)
+        assert honest.test is not None
+        drawn = resampled(honest, self.seed)
+        results: Results = {}
+        for name, data in {"honest split": honest, "as the course splits": drawn}.items():
+            results[name] = self._judge(data)
+            say(f"seed {self.seed}: {name}")
+        return Found(results, honest.test.samples, about(honest), sentences=[said_of_overlap(honest, drawn)])
+
+    def _judge(self, data: Data) -> dict[str, dict[str, float]]:
+        from sklearn.ensemble import RandomForestClassifier
+
+        parts = {k: pixels(feed) for k, feed in data.splits().items()}
+        forest = RandomForestClassifier(self.trees, random_state=self.seed, n_jobs=torch.get_num_threads())
+        forest.fit(*parts["train"])
+        found = {}
+        for part in ("valid", "test"):
+            x, y = parts[part]
+            shares = torch.zeros(len(y), data.target.outputs, dtype=torch.float64)
+            shares[:, forest.classes_] = torch.from_numpy(forest.predict_proba(x))
+            found[part] = scores(data.target, y, shares.numpy())
+        return found
+
+
+def pixels(feed: Feed) -> tuple[Any, Any]:
+    """The images of a split as stored, a row each, and their classes."""
+    x, y = feed.source.fetch(slice(0, feed.samples))
+    assert isinstance(x, Tensor)
+    return x.flatten(1).numpy(), y.numpy()
+
+
+def said_of_overlap(honest: Data, drawn: Data) -> str:
+    """How many valid images are also trained on, and how many were to be expected."""
+    assert honest.valid is not None
+    trained, n = honest.train.samples, honest.train.samples + honest.valid.samples
+    expected = 1 - (1 - 1 / n) ** trained
+    return (
+        f"drawn with replacement, {drawn.facts['overlap']:.1%} of the valid images are also in training;"
+        f" {expected:.1%} are to be expected for {trained:,} of {n:,} draws. In the honest split none is"
+    )
+
+
+@recipe("softmax_twice")
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxTwice(SampledRecipe, Contrast):
+    """What do two faults of a course's first network cost: softmax before a loss that has its own, and a split with replacement?
+
+    784-50-10, Adam at 0.03, a step an epoch with the gradient of all training images (`accumulate` gathers it over the batches, which
+    is the same and needs less memory). Cross-entropy takes logits. Given probabilities it takes the softmax of those: between e/(e+9) and
+    1/(e+9), so that no answer, however right and sure, has a loss below -ln(e/(e+9)) = 1.461. Rate and widths are the course's;
+    200 epochs instead of 1,000, because the valid loss of the right network was lowest before that.
+
+    Args:
+        twice: put a softmax at the end of the network (fault S1-2).
+        resample: draw train and valid with replacement before they are parted (fault S1-1).
+    """
+
+    variants: ClassVar[dict[str, dict[str, Any]]] = {
+        "50 units": {},
+        "softmax twice": {"twice": True},
+        "split with replacement": {"resample": True},
+        "both, as the course": {"twice": True, "resample": True},
+        "300 units": {"hidden": (300,)},
+    }
+    data_fields: ClassVar[tuple[str, ...]] = ("resample", "train_samples")
+    covers: ClassVar[tuple[str, ...]] = ("M04", "S1-1", "S1-2")
+    real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 valid=0.2",)
+    reported: ClassVar[tuple[Reported, ...]] = (
+        Reported(0.971, "accuracy", "FDL 6, 10,000 of MNIST", variant="both, as the course", fault=f"{RESAMPLED}; {TWICE}"),
+        Reported(0.959, "accuracy", "FDL 6, 10,000 of MNIST", variant="both, as the course", fault=f"another run; {RESAMPLED}; {TWICE}"),
+        Reported(0.971, "accuracy", "FDL 6, 10,000 of MNIST", variant="300 units", fault=f"{RESAMPLED}; {TWICE}; its README says 500 units"),
+        Reported(1.47, "log_loss", "FDL 6, 10,000 of MNIST", variant="both, as the course", split="train", fault=TWICE),
+    )
+    data: str = "digits"
+    valid: Share = 0.16
+    test: Share = 0.2
+    model: str = "mlp"
+    hidden: Widths = (50,)
+    optimizer: Optimizer = "adam"
+    weight_decay: NotBelow = 0.0
+    schedule: str = "constant"
+    lr: Rate = 0.03
+    batch_size: Count = 512
+    accumulate: Count = 1_000_000
+    epochs: Count | None = 200
+    twice: bool = False
+    resample: bool = False
+
+    def check(self) -> None:
+        """Refuse another model: the fault is put into an MLP."""
+        super().check()
+
+    def load(self) -> Data:
+        """The sample, with train and valid drawn with replacement if asked for."""
+        data = super().load()
+        refuse_other(data, self.name)
+        return resampled(data, self.seed) if self.resample else data
+
+    def begin(self, model: nn.Module, data: Data) -> None:
+        """Put the softmax at the end, if asked for."""
+        if self.twice and isinstance(model, MLP):
+            model.layers.append(nn.Softmax(dim=1))
+
+    def remarks(self, trained: dict[str, Trained], results: Results) -> list[str]:
+        """The floor of the loss, and how many valid images were trained on."""
+        floor = loss_floor(trained["softmax twice"].data.target.outputs)
+        lowest = {name: min(row["train_loss"] for row in trained[name].learner.history) for name in ("50 units", "softmax twice")}
+        return [
+            f"with softmax twice no loss is below {floor:.5f}: the lowest of an epoch was {lowest['softmax twice']:.5f}, that of the network"
+            f" with logits {lowest['50 units']:.2g}",
+            said_of_overlap(trained["50 units"].data, trained["split with replacement"].data),
+        ]
+
+
+def loss_floor(classes: int) -> float:
+    """The least cross-entropy of a network that ends in a softmax: its best output is 1 for the right class and 0 for the others, and
+    the softmax of the loss makes e / (e + classes - 1) of that; -ln of it, in nats."""
+    return -math.log(math.e / (math.e + classes - 1))
+
+
+__all__ = ["Forest", "SoftmaxTwice", "loss_floor"]

@@ -1,0 +1,105 @@
+"""Samples of large image sets, and the courses' split that is none: drawn with replacement before it is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rungbook.data.data import Data, fingerprint
+from rungbook.data.feed import Feed, TensorSource, map_inputs
+from rungbook.data.idx import CLASSES
+from rungbook.errors import UsageError
+from rungbook.recipes.recipe import Recipe
+from rungbook.recipes.settings import Count, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled(Settings):
+    """Settings of recipes that learn from a part of a set's training images.
+
+    Args:
+        train_samples: training images for train and valid together, drawn by the seed without replacement; all there are if none.
+    """
+
+    train_samples: Count | None = None
+
+    def check(self) -> None:
+        """Refuse a number of training images where the set has no official ones.
+
+        Raises:
+            UsageError: E202 besides what the others raise.
+        """
+        super().check()
+        if self.train_samples is not None and self.data not in CLASSES:
+            message = f"train_samples draws from the official training images of {' or '.join(CLASSES)}; {self.data} has none."
+            raise UsageError("E202", message, "Leave out train_samples=..., or say data=mnist")
+
+    def read(self, **options: Any) -> Data:
+        """The data, with options as `load_data` takes them."""
+        from rungbook.data.load import load_data
+        from rungbook.data.named import named_data
+
+        if self.train_samples is None:
+            return load_data(self.data, **options)
+        return named_data(self.data, train_samples=self.train_samples, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledRecipe(Sampled, Recipe):
+    """A training on a part of a set's training images."""
+
+    def load(self) -> Data:
+        """The sample, split and ready to feed."""
+        shares = {"valid": self.valid, "test": self.test}
+        return self.read(**shares, batch_size=self.batch_size, seed=self.seed, workers=self.workers, **self.source_options())
+
+
+def resampled(data: Data, seed: int) -> Data:
+    """The same samples with train and valid cut as the course cuts them (fault S1-1), for showing what comes of it.
+
+    The samples of both are drawn anew *with* replacement, as many as there are, and the first so many become train, the rest valid: a
+    sample drawn twice can be in both. The test split stays as it was. `facts["overlap"]` is the share of valid samples that are also
+    trained on; 1 - (1 - 1/n)^t is to be expected, for t of n samples trained on about 1 - exp(-t/n).
+
+    Args:
+        data: an honest split of samples in memory.
+        seed: of the draws.
+    """
+    assert data.valid is not None
+    x, y = pooled(data.train, data.valid)
+    n, cut = len(y), data.train.samples
+    drawn = torch.from_numpy(np.random.default_rng([seed, 1]).integers(0, n, n))
+    train, valid = drawn[:cut], drawn[cut:]
+
+    def feed(like: Feed, index: Tensor) -> Feed:
+        source = TensorSource(map_inputs(x, lambda t: t.index_select(0, index)), y.index_select(0, index))
+        return Feed(source, batch_size=like.batch_size, shuffle=like.shuffle, seed=like.seed, prepare=like.prepare)
+
+    both = float(torch.isin(valid, train).float().mean())
+    mark = fingerprint([data.fingerprint, train.numpy(), valid.numpy()])
+    parts = {"train": feed(data.train, train), "valid": feed(data.valid, valid)}
+    return replace(data, **parts, fingerprint=mark, facts={**data.facts, "overlap": both}, folds=None)
+
+
+def pooled(*feeds: Feed) -> tuple[Any, Tensor]:
+    """Stored inputs and targets of several splits in one."""
+    fetched = [feed.source.fetch(slice(0, feed.samples)) for feed in feeds]
+    first = fetched[0][0]
+    if isinstance(first, tuple):
+        return tuple(torch.cat(parts) for parts in zip(*(x for x, _ in fetched), strict=True)), torch.cat([y for _, y in fetched])
+    return torch.cat([x for x, _ in fetched]), torch.cat([y for _, y in fetched])  # type: ignore[misc]
+
+
+def refuse_other(data: Data, name: str) -> None:
+    """Refuse what is no set of images with classes in memory. Raises UsageError E202."""
+    kind = data.encoder.kind if data.encoder else ""
+    if kind != "image" or not data.train.source.in_memory:
+        message = f"{name} asks its question of small images in memory; {data.name} is none."
+        raise UsageError("E202", message, "data=digits, data=mnist or data=world:shapes")
+
+
+__all__ = ["Sampled", "SampledRecipe", "pooled", "refuse_other", "resampled"]
