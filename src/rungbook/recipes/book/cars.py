@@ -62,7 +62,7 @@ class Line(NamedTuple):
     intercept: float
     path: np.ndarray
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def at(self, x: np.ndarray) -> np.ndarray:
         """Mileage at weights."""
         return self.slope * x + self.intercept
 
@@ -142,7 +142,8 @@ def _from_standardised(x: np.ndarray, path: list[tuple[float, float]]) -> Line:
     return Line(slope, b - slope * float(x.mean()), np.array(path))
 
 
-METHODS: dict[str, Callable[[np.ndarray, np.ndarray], Line]] = {
+Method = Callable[[np.ndarray, np.ndarray], Line]
+METHODS: dict[str, Method] = {
     "closed form": closed_form,
     "grid search 5 x 5": lambda x, y: grid_search(x, y, 5),
     "grid search 100 x 100": lambda x, y: grid_search(x, y, 100),
@@ -182,7 +183,7 @@ class CarsStudy(Study):
         parts = folds(len(x), min(self.folds, len(x) // 2), seed=self.seed)
         lines = {name: method(x, y) for name, method in METHODS.items()}
         results: Results = {
-            name: {"fit": _errors(y, lines[name](x)), "test": _errors(y, _over_folds(x, y, parts, method))}
+            name: {"fit": _errors(y, lines[name].at(x)), "test": _errors(y, _over_folds(x, y, parts, method))}
             for name, method in METHODS.items()
         }
         say(f"seed {self.seed}: {len(METHODS)} ways")
@@ -208,10 +209,12 @@ class CarsStudy(Study):
 
         far = {name: results[name]["fit"][MSE] - best for name in results}
         raw = lines["raw units"]
-        apart = max(abs(lines["standardised"].slope - lines["autograd"].slope) * sd, 1e-17)
+        apart = abs(lines["standardised"].slope - lines["autograd"].slope) * sd
+        same = f"autograd gives the same line to {apart:.0e}" if apart else "autograd gives the same line"
         return [
-            f"on the cars fitted to, the closed form has a mean squared error of {best:.3f}: {scaled(exact)}, a standard deviation of weight as unit",
-            f"standardised, 10 epochs: {scaled(lines['standardised'])}, {far['standardised']:.1g} above it; autograd the same to {apart:.0e}",
+            f"on the cars fitted to, the closed form has a mean squared error of {best:.3f}, with a standard deviation of weight as unit:"
+            f" {scaled(exact)}",
+            f"standardised, 10 epochs: {scaled(lines['standardised'])}, {far['standardised']:.1g} above it; {same}",
             f"raw units stall {far['raw units']:.2f} above it: 100 epochs moved the intercept by {abs(raw.intercept - 35):.1g}, the best is"
             f" {abs(exact.intercept - 35):.1f} away",
             f"grid search: {lines['grid search 5 x 5'].slope:.4f} x + {lines['grid search 5 x 5'].intercept:.2f} is the best of 25 lines,"
@@ -226,7 +229,7 @@ class CarsStudy(Study):
         z = (x - mean) / sd
         scaled = exact.intercept + exact.slope * mean, exact.slope * sd
         return [
-            regression_line(x, y, exact, x_name="weight (lb)", y_name="MPG", title="the best line"),
+            regression_line(x, y, exact.at, x_name="weight (lb)", y_name="MPG", title="the best line"),
             loss_surface(
                 lambda b, m: squared_error(x, y, b, m),
                 np.linspace(0, 60, 61),
@@ -246,12 +249,12 @@ class CarsStudy(Study):
         ]
 
 
-def _over_folds(x: np.ndarray, y: np.ndarray, parts: list[np.ndarray], method: Callable[[np.ndarray, np.ndarray], Any]) -> np.ndarray:
+def _over_folds(x: np.ndarray, y: np.ndarray, parts: list[np.ndarray], method: Method) -> np.ndarray:
     """What each car is said to do by the line fitted to the other folds, (n,)."""
     said = np.empty(len(x))
     for part in parts:
         rest = np.setdiff1d(np.arange(len(x)), part)
-        said[part] = method(x[rest], y[rest])(x[part])
+        said[part] = method(x[rest], y[rest]).at(x[part])
     return said
 
 

@@ -119,9 +119,9 @@ class DiabetesContrast(SquaredContrast):
 class Diabetes(DiabetesContrast):
     """How long does a network learn from 265 patients before it memorises them, and does weight decay keep it from that?
 
-    The last variant repeats fault S1-3 once: it keeps the epoch that is best on the very patients that are reported. Its training is that of
-    "best on valid" step for step, so that the difference between the two on test is what choosing there adds. Rate, width and decays are
-    the course's; 1,500 epochs instead of its 8,000 show the memorising, and 400 reach the best epoch, at 100 to 380.
+    The last variant repeats fault S1-3 once: it keeps the epoch that is best on the very patients that are reported. Its training is that
+    of "best on valid" step for step, so that the difference between the two on test is what choosing there adds. Rate, width and decays
+    are the course's; 1,500 epochs instead of its 8,000 show the memorising, and 400 reach the best epoch, at 100 to 380.
     """
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {
@@ -170,8 +170,10 @@ class Diabetes(DiabetesContrast):
         history = trained["memorises"].learner.history
         best = min(history, key=lambda row: row["valid_loss"])
         return [
-            f"without decay the error on valid is lowest, {best['valid_loss']:,.0f}, at epoch {best['epoch']} with {best['train_loss']:,.0f} on"
-            f" train; at epoch {history[-1]['epoch']:,} it is {history[-1]['valid_loss']:,.0f} with {history[-1]['train_loss']:,.0f} on train"
+            "without decay the error on valid is lowest, "
+            + "; it is ".join(
+                f"{row['valid_loss']:,.0f}, at epoch {row['epoch']:,} with {row['train_loss']:,.0f} on train" for row in (best, history[-1])
+            )
         ]
 
 

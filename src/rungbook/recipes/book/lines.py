@@ -165,7 +165,8 @@ class LineByHand(Study):
         """How far apart the three trainings end, and where."""
         ends = {name: torch.cat([w.reshape(-1), b.reshape(-1)]).double() for name, (w, b) in found.items()}
         apart = max(float((ends[name] - ends["by hand"]).abs().max()) for name in ("autograd", "Learner"))
-        said = [f"by hand, by autograd and by the Learner, weights and bias end within {apart:.1g} of each other: rounding of float32"]
+        close = f"within {apart:.1g} of each other: rounding of float32" if apart else "equal to the last bit"
+        said = [f"by hand, by autograd and by the Learner, weights and bias end {close}"]
         if len(ends["by hand"]) <= MOST_SHOWN + 1:
             said += [f"{name}: {coefficients(*found[name])}" for name in ("Learner", "closed form")]
         return said
@@ -214,8 +215,9 @@ class WeightDecay(SquaredContrast):
     """Does weight decay help where there are 200 inputs and only 20 rows to learn from?
 
     Twenty rows say nothing of 180 of the 200 directions: without decay the weights stay there as they were drawn. SGD's `weight_decay`
-    adds decay x weight to the gradient, the gradient of an L2 penalty of decay / 2 x |w|^2, here of the bias too. Settings are the course's,
-    its start of standard normal weights (`start`) included; the third variant was given three times the epochs to end what decay began.
+    adds decay x weight to the gradient: it is that of an L2 penalty, decay / 2 x |w|^2, here of the bias too. Settings are the course's,
+    its start of standard normal weights (`start`) included; the third variant was given three times the epochs to end what decay began. It
+    comes down to the mean of the targets and no further: twenty rows cannot tell two hundred weights.
     """
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {
@@ -243,7 +245,7 @@ class WeightDecay(SquaredContrast):
             nn.init.zeros_(model.linear.bias)
 
     def remarks(self, trained: dict[str, Trained], results: Results) -> list[str]:
-        """How long the weights are, and that the mean of the targets is hard to beat."""
+        """How long the weights are."""
         lengths = {name: float(t.learner.model.linear.weight.detach().norm()) for name, t in trained.items()}  # type: ignore[union-attr, operator]
         said = [f"length of the weights: {', '.join(f'{name} {value:.3g}' for name, value in lengths.items())}"]
         world = make_world(self.data)
@@ -291,7 +293,7 @@ class PolynomialRecipe(SquaredContrast):
 
     def remarks(self, trained: dict[str, Trained], results: Results) -> list[str]:
         """What least squares, which goes all the way, makes of the most terms."""
-        name = max(trained, key=lambda v: trained[v].data.one_batch(1)[0].numel())
+        name = max(self.variants, key=lambda v: self.variants[v]["degree"])
         data = trained[name].data
         exact = {split: found[MSE] for split, found in mean_errors(*least_squares(*all_samples(data, "train")), data).items()}
         return [
