@@ -59,7 +59,7 @@ def luminance(colour: str) -> float:
     )
 
 
-@pytest.mark.parametrize("colour", [style.TRAIN, style.VALID, style.THIRD, style.FOURTH])
+@pytest.mark.parametrize("colour", style.CLASSES)
 @pytest.mark.parametrize("page", ["#ffffff", style.DARK_PAGE])
 def test_series_stand_out_on_light_and_dark(colour: str, page: str) -> None:
     light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
@@ -153,3 +153,23 @@ def test_a_bitmap_is_an_image_with_its_words(tmp_path: Path) -> None:
     assert attributes["class"] == "pixels"
     assert attributes["src"] == "data:image/png;base64,MTIz"
     assert picture.save(tmp_path / "x.png").read_bytes() == b"123"
+
+
+def test_markers_share_their_style_and_look_the_same() -> None:
+    def paint(ax: Axes) -> None:
+        ax.plot(range(50), range(50), "o", color=style.VALID, alpha=0.5, markeredgewidth=0)
+
+    tags = Elements(str(draw(paint, "points").data)).tags
+    groups = [a for t, a in tags if t == "g" and a.get("fill") == f"var(--valid, {style.VALID})"]
+    assert len(groups) == 1
+    assert groups[0]["fill-opacity"] == "0.5"
+    markers = [a for t, a in tags if t == "use" and "fill" not in a and "clip-path" not in a and "stroke" not in a]
+    assert len(markers) >= 50
+
+
+def test_a_sheet_holds_several_axes() -> None:
+    picture = style.sheet([lambda ax, i=i: ax.set_title(f"number {i}") for i in range(5)], "five", columns=2)
+    assert all(f"number {i}" in str(picture.data) for i in range(5))
+    width, height = (float(v) for v in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', str(picture.data))[0])
+    assert width / height == pytest.approx(2 * 2.0 / (3 * 1.6))
+    assert style.sheet([], "none").data

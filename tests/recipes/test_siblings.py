@@ -167,7 +167,9 @@ def test_one_group() -> None:
     assert "one run" in compare_runs(first, first).why
 
 
-@pytest.mark.parametrize("result", [{"test": []}, {"test": {"accuracy": "high"}}, {"test": {"accuracy": None}}, {}])
+@pytest.mark.parametrize(
+    "result", [{"test": []}, {"test": {"accuracy": "high"}}, {"test": {"accuracy": None}}, {"test": {"accuracy": 10**400}}, {}]
+)
 def test_strange_records_are_no_comparison(result: dict[str, Any]) -> None:
     first, second = make(0.9), make(0.8, lr=0.5)
     second.update(result=result)

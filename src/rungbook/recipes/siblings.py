@@ -21,6 +21,8 @@ FREE = ("seed", "threads", "device", "workers", "checkpoint_seconds")
 """Settings in which siblings may differ: chance, and how fast it goes."""
 WANTED = 3
 """Seeds that are asked for where there are fewer: with two, Student's t is 13 standard errors wide."""
+LARGEST = 1e300
+"""No figure is as large; integers beyond it are no floats."""
 MORE = 3
 """Further seeds that are proposed where those there are do not tell two runs apart."""
 
@@ -41,7 +43,7 @@ class Group:
 
     def values(self, metric: str, seeds: list[int]) -> list[float]:
         """The test metric by seed."""
-        return [float(_test(self.by_seed[s])[metric]) for s in seeds]
+        return [_test(self.by_seed[s])[metric] for s in seeds]
 
 
 @dataclass(frozen=True)
@@ -189,13 +191,15 @@ def _metric(first: dict[str, Any], second: dict[str, Any]) -> str:
     return next((str(r.get("headline")) for r in (first, second) if r.get("headline") in common), next(iter(common), ""))
 
 
-def _test(record: dict[str, Any]) -> dict[str, Any]:
+def _test(record: dict[str, Any]) -> dict[str, float]:
+    """The finite test figures of a record, which somebody may have changed by hand."""
     test = record.get("result", {}).get("test")
-    return {k: v for k, v in test.items() if isinstance(v, int | float)} if isinstance(test, dict) else {}
+    figures = test.items() if isinstance(test, dict) else ()
+    return {k: float(v) for k, v in figures if isinstance(v, int | float) and abs(v) < LARGEST}
 
 
 def _has(first: Group, second: Group, seed: int, metric: str) -> bool:
-    return all(np.isfinite(_test(g.by_seed[seed]).get(metric, np.nan)) for g in (first, second))
+    return all(metric in _test(g.by_seed[seed]) for g in (first, second))
 
 
 def _same_test(first: dict[str, Any], second: dict[str, Any]) -> bool:
