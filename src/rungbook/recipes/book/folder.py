@@ -74,7 +74,7 @@ class Photos(Recipe):
         from rungbook.data.photos import picture_folder
 
         world = make_world(self.data)
-        shares = {"valid": self.valid, "test": self.test, "seed": self.seed, "batch_size": self.batch_size}
+        shares: dict[str, Any] = {"valid": self.valid, "test": self.test, "seed": self.seed, "batch_size": self.batch_size}
         data = folder_data(picture_folder(world, self.seed), **shares, workers=self.workers or None, **self.source_options())
         limits = world.limits()
         data.name = str(world)

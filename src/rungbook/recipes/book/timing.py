@@ -40,7 +40,7 @@ class EpochClock(Callback):
     device: torch.device
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
-    order: ClassVar[int] = 95
+    order = 95
 
     def before_epoch(self, learner: Learner) -> None:
         """Start the clock."""
