@@ -165,7 +165,7 @@ class TwoConv(Recipe):
     """
 
     covers: ClassVar[tuple[str, ...]] = ("M09",)
-    real: ClassVar[tuple[str, ...]] = ("data=mnist",)
+    real: ClassVar[tuple[str, ...]] = ("data=mnist epochs=4",)
     reported: ClassVar[tuple[Reported, ...]] = (Reported(0.98, "accuracy", "NCSA HAL, MNIST", split="test"),)
     data: str = "digits"
     model: str = "two_conv"

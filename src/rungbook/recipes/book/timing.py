@@ -24,6 +24,7 @@ from rungbook.recipes.book.first import FullyConnected
 from rungbook.recipes.prepare import make_model, pick_device, prepare_data
 from rungbook.recipes.recipe import recipe
 from rungbook.recipes.settings import Above, Count, Reported
+from rungbook.recipes.speak import plural
 from rungbook.recipes.study import Found, Say, Study, about
 
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
@@ -140,6 +141,8 @@ class Timing(Study):
                 found.results[f"{width} wide, {shown(clock.device)}"] = {"train": {**seconds, "cpu_seconds": median(clock.cpu)}}
             found.sentences.append(said_of(width, clocks))
             say(f"{width} wide")
+        threads = plural(torch.get_num_threads(), "thread")
+        found.sentences.append(f"The CPU worked with {threads}; the data lay on the device before the clock started.")
         if len(devices) == 1:
             found.sentences.append(f"Only the CPU was timed ({self._alone()}): whether a GPU pays cannot be said here.")
         return found
