@@ -11,6 +11,7 @@ import pytest
 for _folder in (".", "../data"):
     sys.path.insert(0, str((Path(__file__).parent / _folder).resolve()))
 
+from measured import place  # noqa: E402, F401
 from stage import gallery, rung  # noqa: E402, F401
 from zygote import Zygote  # noqa: E402
 

@@ -8,4 +8,5 @@ from pathlib import Path
 for _folder in ("../cli", "../data"):
     sys.path.insert(0, str((Path(__file__).parent / _folder).resolve()))
 
+from measured import place  # noqa: E402, F401
 from stage import gallery, rung  # noqa: E402, F401

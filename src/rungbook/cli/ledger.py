@@ -155,9 +155,9 @@ def _next(rows: list[dict[str, Any]], damaged: list[Any], wrong: list[Any]) -> s
     states = [_kind(r) for r in rows]
     if "stale" in states:
         return "rung measure --stale --real"
-    if NEVER in states or QUOTED in states:
-        return "rung measure --all --real"
-    return "rung ledger --write" if wrong else f"rung ledger {rows[0]['key']}"
+    if wrong and QUOTED not in states:
+        return "rung ledger --write"
+    return "rung measure --all --real" if NEVER in states or QUOTED in states else f"rung ledger {rows[0]['key']}"
 
 
 def _one(entry: Entry, as_json: bool) -> int:

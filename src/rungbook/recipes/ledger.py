@@ -171,12 +171,12 @@ class Ledger:
         try:
             same = key_of(recipe_of(key))
         except RungError:
-            same = key
-        if same in self.entries:
-            return self.entries[same]
-        hint = did_you_mean(key, self.entries, '"{}"')
-        if same.split(" ")[0] in list_recipes() and not nearest(key, self.entries):
-            hint = f"Measure it: rung measure {same}"
+            hint = did_you_mean(key, self.entries, '"{}"')
+        else:
+            if same in self.entries:
+                return self.entries[same]
+            near = nearest(same, [k for k in self.entries if k.split(" ")[0] == same.split(" ")[0]])
+            hint = f'Did you mean "{near[0]}"? Or measure it: rung measure {same}' if near else f"Measure it: rung measure {same}"
         raise UsageError("E201", f'The ledger has no line "{key}".', hint or "Measure one: rung measure digits")
 
 

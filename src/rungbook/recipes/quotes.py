@@ -95,7 +95,7 @@ class Quote:
         """The keys it quotes."""
         if not self.table:
             return [self.spec.split("|")[0].strip()]
-        return [k.strip() for k in self.spec.split(";") if k.strip()] or list(ledger.entries)
+        return [k.strip() for k in self.spec.split(";") if k.strip()] or sorted(ledger.entries)
 
     def render(self, ledger: Ledger) -> str:
         """What should stand there. Raises RungError for what the ledger cannot say."""

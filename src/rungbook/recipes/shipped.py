@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import rungbook
 from rungbook.recipes.coverage import checkout
 
 HOMES = {"ledger.jsonl": "results/ledger.jsonl", "features.toml": "src/rungbook/features.toml"}
@@ -18,7 +17,7 @@ def shipped(name: str) -> Path:
         name: as in the wheel: "ledger.jsonl", "lessons", "exercises".
     """
     root = checkout()
-    return root / HOMES.get(name, name) if root else Path(rungbook.__file__).parent / name
+    return root / HOMES.get(name, name) if root else Path(__file__).resolve().parents[1] / name
 
 
 __all__ = ["shipped"]

@@ -218,6 +218,20 @@ def module_parts(module: str) -> tuple[dict[str, ast.stmt], dict[str, tuple[str,
     return {name: s for s in tree.body for name in _defined(s)}, imported([s for s in tree.body if isinstance(s, ast.ImportFrom)], module)
 
 
+def _joined(node: ast.JoinedStr) -> list[Any]:
+    """The parts of an f-string with neighbouring texts as one: Python 3.12 keeps them apart."""
+    parts: list[Any] = []
+    for part in node.values:
+        text = part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else None
+        if text is None:
+            parts.append(canonical(part))
+        elif parts and isinstance(parts[-1], str):
+            parts[-1] += text
+        elif text:
+            parts.append(text)
+    return parts
+
+
 SILENT = frozenset({"annotation", "returns", "ctx", "type_comment", "type_params", "kind", "simple"})
 """Fields of the syntax tree without effect on a result, or not in every Python."""
 
@@ -226,6 +240,8 @@ def canonical(node: Any) -> Any:
     """A syntax tree as JSON: without docstrings and annotations, the same on every Python."""
     if isinstance(node, ast.ClassDef):
         return ["ClassDef", node.name, [canonical(b) for b in node.bases], [canonical(s) for s in _kept(node)]]
+    if isinstance(node, ast.JoinedStr):
+        return ["JoinedStr", _joined(node)]
     if isinstance(node, ast.AST):
         fields = {k: canonical(v) for k, v in ast.iter_fields(node) if k not in SILENT}
         return [type(node).__name__, {k: v for k, v in fields.items() if v not in (None, [], "None")}]
