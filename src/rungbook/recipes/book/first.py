@@ -1,6 +1,7 @@
 """The first classifiers: softmax regression, an MLP, LeNet, and the two networks of the first tutorial.
 
-Settings were chosen on valid; what each recipe reaches on test stands in the ledger, its promise keeps some distance below that.
+Settings are the courses' or were chosen on valid, as each says; what a recipe reaches on test stands in the ledger, its promise keeps some
+distance below that.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ class TwoConv(Recipe):
 
     The tutorial saves it in two ways. `state_dict` alone is what safetensors files hold; the whole model, for torch, is a pickle, and a
     pickle is a program that runs when it is opened. Here a finished run is the whole model: its weights, and as text how to make the
-    network and read its inputs (`rungbook.load(RUN)`), so that nothing in it can run.
+    network and read its inputs (`rungbook.load(RUN)`), so that nothing in it can run. On the valid part of MNIST a rate of 0.008 did better
+    than 0.003 (0.992 and 0.990 after 5 epochs, one seed).
     """
 
     covers: ClassVar[tuple[str, ...]] = ("M09",)
@@ -171,7 +173,9 @@ class TwoConv(Recipe):
     model: str = "two_conv"
     image_size: Count | None = 28
     batch_size: Count = 128
-    lr: Rate = 4e-3
+    optimizer: Optimizer = "adam"
+    lr: Rate = 8e-3
+    weight_decay: NotBelow = 0.0
     epochs: Count | None = 10
 
 
