@@ -31,8 +31,9 @@ class Photos(Recipe):
     """Photographs in a folder for each class, of all sizes, some broken, some there twice: convolutions, random flip and crop.
 
     Offline a world's pictures are written as files first and read like anybody's, at 32 pixels; `data=dogs-vs-cats` are photographs,
-    `data=FOLDER` your own, both at up to 48 unless `image_size` says otherwise. The courses read 24,931 of the 25,000 dogs and cats, keep 2,494 for valid and none for test. Settings are those of `rung train
-    FOLDER`, chosen on valid, with fewer steps: of 1,399 dogs and cats 600 gave a valid loss of 0.469, 1,300 one of 0.457.
+    `data=FOLDER` your own, both at up to 48 unless `image_size` says otherwise. The courses read 24,931 of the 25,000
+    dogs and cats, keep 2,494 for valid and none for test. Settings are those of `rung train FOLDER`, chosen on valid, with fewer steps: of
+    1,399 dogs and cats 600 gave a valid loss of 0.469, 1,300 one of 0.457 (one seed).
     """
 
     covers: ClassVar[tuple[str, ...]] = ("D01",)
