@@ -24,7 +24,7 @@ from rungbook.recipes.study import Found, Say, Study
 SEEN: list[int] = []
 """Seeds the drawing study was asked for."""
 STOP: set[int] = set()
-"""Seeds at which somebody presses Ctrl-C."""
+"""How many seeds into its work somebody presses Ctrl-C."""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def recipes_of_the_tests() -> Iterator[None]:
 
         def find(self, say: Say, *, pictures: bool = False) -> Found:
             SEEN.append(self.seed)
-            if self.seed in STOP:
+            if len(SEEN) in STOP:
                 raise KeyboardInterrupt
             value = random.Random(self.seed).gauss(0.5 + self.shift, 0.01)
             results = {"blunt": {"test": {"accuracy": value}}, "sharp": {"test": {"accuracy": value + 0.2}, "fit": {"accuracy": 1.0}}}

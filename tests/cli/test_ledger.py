@@ -83,25 +83,35 @@ def test_stale_lines_are_measured_again(rung: Rung, place: Path) -> None:
     assert "about 0:0" in answer.text, "how long it took last time"
 
 
-def test_ctrl_c_keeps_the_lines_before_and_writes_no_half_one(rung: Rung, place: Path) -> None:
-    del RECIPES["softmax_regression"], RECIPES["width_test"]
-    append(resigned_entry := dataclasses.replace(drawn(2, shift=0.3), stamp={}))
-    before = (place / "results" / "ledger.jsonl").read_bytes()
+def test_ctrl_c_writes_no_half_line(rung: Rung, place: Path) -> None:
+    before = append(drawn(2, shift=0.3)).read_bytes()
     SEEN.clear()
-    STOP.add(2)
-    answer = rung("measure --all --seeds 2 --json")  # draw_test, then the stale one
-    assert answer.code == 0, answer.text
-    written = (place / "results" / "ledger.jsonl").read_bytes()
-    assert written.startswith(before)
-    append(dataclasses.replace(resigned_entry, key="draw_test shift=0.4"))
-    before = (place / "results" / "ledger.jsonl").read_bytes()
+    STOP.add(3)
     answer = rung("measure draw_test --seeds 4")
+    assert SEEN == [0, 1, 2]
     assert answer.code == 5
     assert "stopped; no line was written, draw_test is not among them" in answer.text
     assert "Go on: rung measure draw_test" in answer.text
     assert (place / "results" / "ledger.jsonl").read_bytes() == before
-    answered = rung("measure draw_test --seeds 4 --json")
-    assert answered.json == {"status": "interrupted", "lines": [], "exit": 5}
+    SEEN.clear()
+    assert rung("measure draw_test --seeds 4 --json").json == {"status": "interrupted", "lines": [], "exit": 5}
+
+
+def test_ctrl_c_keeps_the_lines_before(rung: Rung, place: Path) -> None:
+    del RECIPES["softmax_regression"], RECIPES["width_test"]
+    append(dataclasses.replace(drawn(2, shift=0.3), stamp={}))
+    SEEN.clear()
+    STOP.add(4)
+    answer = rung("measure --all --seeds 3")  # draw_test, which is missing, then the stale one
+    assert answer.code == 5
+    assert SEEN == [0, 1, 2, 0]
+    assert "stopped; 1 of 2 lines written, draw_test shift=0.3 is not among them. Go on: rung measure --all" in answer.text
+    assert load_ledger().get("draw_test").seeds == [0, 1, 2]
+    STOP.clear()
+    SEEN.clear()
+    assert rung("measure --all --seeds 3").code == 0
+    assert SEEN == [0, 1, 2], "only the one that is left"
+    assert load_ledger().get("draw_test shift=0.3").stale() == []
 
 
 def test_one_that_fails_does_not_stop_the_others(rung: Rung, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import tomllib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from measured import drawn, edited, resigned
 
 from rungbook.errors import DataError, EnvironmentProblem, UsageError
-from rungbook.recipes import ledger
+from rungbook.recipes import ledger, shipped
 from rungbook.recipes.ledger import Entry, append, home, key_of, load_ledger, parse_line, read_ledger, recipe_of, sources
 from rungbook.recipes.recipe import RECIPES
 
@@ -208,6 +209,17 @@ def test_outside_a_checkout(place: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert append(old) == home()
     assert wheel.read_bytes() == before
     assert {k: e.date == old.date for k, e in load_ledger().entries.items()} == {"draw_test shift=0.1": True, "draw_test": True}
+
+
+def test_what_comes_with_the_package_is_found_in_a_wheel_too(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = tomllib.loads((checkout / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {k.removeprefix("rungbook/"): v for v, k in build.items()}.items() <= shipped.HOMES.items()
+    in_checkout = {name: shipped.shipped(name) for name in (*shipped.HOMES, "lessons")}
+    assert in_checkout["ledger.jsonl"] == checkout / "results" / "ledger.jsonl"
+    assert in_checkout["lessons"] == checkout / "lessons"
+    monkeypatch.setattr(shipped, "checkout", lambda: None)
+    assert shipped.shipped("ledger.jsonl") == checkout / "src" / "rungbook" / "ledger.jsonl"
+    assert shipped.shipped("features.toml") == in_checkout["features.toml"]
 
 
 def test_a_disk_that_is_full_leaves_the_ledger_as_it_was(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

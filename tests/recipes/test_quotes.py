@@ -130,6 +130,11 @@ def test_a_table_of_lines(place: Path, ledger: Ledger) -> None:
     assert found[0] == "README.md, line 2: the table stands there, the ledger has another."
 
 
+def test_an_error_that_says_nothing_is_left_out(ledger: Ledger) -> None:
+    entry = dataclasses.replace(ledger.entries["draw_test"], limit={"accuracy": {"value": 0.8, "error": 1e-9}})
+    assert table([entry]).splitlines()[2].split(" | ")[5] == "80.0 %"
+
+
 def test_a_table_names_a_missing_key(place: Path, ledger: Ledger) -> None:
     (found,) = problems(place, ledger, "<!-- ledger table: draw_test; drawtest -->\n<!-- /ledger table -->")
     assert 'no line "drawtest"' in found[0]

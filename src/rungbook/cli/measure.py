@@ -148,7 +148,7 @@ def _measure(out: Any, asked: _Asked, seeds: int) -> Entry:
 def tell(out: Any, entry: Entry) -> None:
     """A line of the ledger by the figure it is told by: variants, baselines, limit, what a course reports."""
     from rungbook.recipes.about_data import paragraph, plain
-    from rungbook.recipes.quotes import has_figure, pick, reported, with_spread
+    from rungbook.recipes.quotes import best_possible, has_figure, pick, reported, with_spread
     from rungbook.recipes.speak import course_lines
 
     plain(out, f"  {entry.split} {entry.metric.replace('_', ' ')}, mean ± standard deviation over {len(entry.seeds)} seeds")
@@ -158,8 +158,7 @@ def tell(out: Any, entry: Entry) -> None:
             (w.replace("_", " "), with_spread(entry.metric, s[entry.metric], 0.0)) for w, s in entry.baselines.items() if entry.metric in s
         ]
     if entry.metric in entry.limit:
-        limit = entry.limit[entry.metric]
-        rows.append(("best possible", with_spread(entry.metric, limit["value"], limit["error"])))
+        rows.append(("best possible", best_possible(entry, entry.metric)))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         plain(out, f"    {name:<{width}}  {value}")

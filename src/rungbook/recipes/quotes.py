@@ -32,6 +32,10 @@ OPEN = re.compile(r"<!--\s*ledger\b.*?-->", re.DOTALL)
 CODE = re.compile(
     r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?^ {0,3}(?P=fence)[^\n]*$|(?P<tick>`+)(?!`)[^\n]*?(?<!`)(?P=tick)(?!`)", re.DOTALL | re.MULTILINE
 )
+MOST_REPORTED = 3
+"""Figures of courses that a row of a table shows; `rung ledger KEY` has them all."""
+EXACT = 1e-5
+"""Error of a limit, as a share of it, below which it says nothing."""
 MOST_VARIANTS = 4
 """Variants of a study that a table shows; the report of a run has them all."""
 
@@ -159,7 +163,8 @@ def pick(entry: Entry, variant: str, what: str) -> Figure:
     if words[0] == "limit" and len(words) == 2:
         if words[1] not in entry.limit:
             raise UsageError("E201", f"The limit of {words[1]} is not known for {entry.key}.", "Leave the quote out.")
-        return Figure(words[1], entry.limit[words[1]]["value"], entry.limit[words[1]]["error"], n)
+        best, error = entry.limit[words[1]]["value"], entry.limit[words[1]]["error"]
+        return Figure(words[1], best, error if error > EXACT * abs(best) else 0.0, n)
     if words[0] == "baseline" and len(words) == 3:
         value = entry.baselines.get(words[1], {}).get(words[2])
         if value is None:
@@ -280,7 +285,7 @@ def row(entry: Entry) -> tuple[str, ...]:
         "<br>".join([*ours, *more]) + f" ({len(entry.seeds)})",
         best_baseline(entry),
         best_possible(entry, metric),
-        "<br>".join(map(course_figure, reported(entry, metric))),
+        "<br>".join(course_cell(entry)),
     )
 
 
@@ -308,8 +313,7 @@ def best_baseline(entry: Entry) -> str:
 
 def best_possible(entry: Entry, metric: str) -> str:
     """The limit as text, or ""."""
-    limit = entry.limit.get(metric)
-    return with_spread(metric, limit["value"], limit["error"]) if limit else ""
+    return str(pick(entry, "", f"limit {metric}")) if metric in entry.limit else ""
 
 
 def reported(entry: Entry, metric: str = "") -> list[Reported]:
@@ -317,6 +321,13 @@ def reported(entry: Entry, metric: str = "") -> list[Reported]:
     load_recipes()
     cls = RECIPES.get(entry.recipe)
     return [r for r in cls.reported if metric in ("", r.metric) and r.data in ("", entry.settings.get("data"))] if cls else []
+
+
+def course_cell(entry: Entry) -> list[str]:
+    """What courses report of the line's figure, those of its own variants first, as many as there is room for."""
+    told = sorted(reported(entry, entry.metric), key=lambda r: r.variant not in entry.results)
+    more = len(told) - MOST_REPORTED
+    return [*map(course_figure, told[:MOST_REPORTED]), *([f"and {more} more"] if more > 0 else [])]
 
 
 def course_figure(one: Reported) -> str:
