@@ -130,9 +130,10 @@ def command_for(data: str) -> str:
     import shlex
 
     from rungbook.data.named import kind_of
-    from rungbook.recipes.recipe import list_recipes
+    from rungbook.recipes.recipe import find_recipe, list_recipes
+    from rungbook.recipes.study import Study
 
-    if data in list_recipes():
+    if data in list_recipes() and not issubclass(find_recipe(data), Study):  # a study compares; it leaves no model to use
         return f"rung train {data}"
     recipe = {"image": "lenet", "table": "mlp", "array": "mlp"}.get(kind_of(data))
     return f"rung train {recipe} data={shlex.quote(data)}" if recipe else f"rung data {shlex.quote(data)}"
