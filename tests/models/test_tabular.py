@@ -108,6 +108,23 @@ def test_flat_models_take_any_shape() -> None:
     assert [type(m) for m in MLP(3, 2, hidden=(8,)).layers] == [nn.Linear, nn.ReLU, nn.Linear]
 
 
+def test_batch_norm_stands_before_or_after_the_activation() -> None:
+    kinds = {norm: [type(m) for m in MLP(3, 2, hidden=(8,), norm=norm, dropout=0.1).layers] for norm in ("before", "after")}
+    assert kinds["before"] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout, nn.Linear]
+    assert kinds["after"] == [nn.Linear, nn.ReLU, nn.BatchNorm1d, nn.Dropout, nn.Linear]
+    with pytest.raises(ValueError, match="none, before, after"):
+        MLP(3, 2, norm="batch")
+
+
+def test_identity_leaves_linear_layers() -> None:
+    torch.manual_seed(0)
+    model = MLP(3, 2, hidden=(8,), activation="identity").eval()
+    x = torch.randn(5, 3)
+    assert torch.allclose(model(x) + model(torch.zeros(1, 3)), model(2 * x) / 2 + model(torch.zeros(1, 3)) * 1.5, atol=1e-5)
+    bent = MLP(3, 2, hidden=(8,)).eval()
+    assert not torch.allclose(bent(x) + bent(torch.zeros(1, 3)), bent(2 * x) / 2 + bent(torch.zeros(1, 3)) * 1.5, atol=1e-5)
+
+
 def test_bag_is_the_mean_of_its_words() -> None:
     torch.manual_seed(0)
     model = BagOfEmbeddings(10, 3, embed_dim=4).eval()
