@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rungbook.errors import UsageError
 from rungbook.recipes.book.sampled import SampledRecipe
 from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.recipe import recipe
 from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share
 
 Widths = tuple[Count, ...]
+SOURCE = "d2l, readers' runs, Fashion-MNIST"
 
 
 @recipe("dropout")
@@ -30,9 +32,9 @@ class Dropout(SampledRecipe, Contrast):
     covers: ClassVar[tuple[str, ...]] = ("M12",)
     real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.358, "log_loss", "d2l, readers' runs, Fashion-MNIST", variant="dropout 0.2, 0.5", split="train", fault="with units left out"),
-        Reported(0.869, "accuracy", "d2l, readers' runs, Fashion-MNIST", variant="dropout 0.2, 0.5", split="train", fault="with units left out"),
-        Reported(0.880, "accuracy", "d2l, readers' runs, Fashion-MNIST", variant="dropout 0.2, 0.5", split="test", fault="judged after every epoch"),
+        Reported(0.358, "log_loss", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out"),
+        Reported(0.869, "accuracy", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out"),
+        Reported(0.880, "accuracy", SOURCE, variant="dropout 0.2, 0.5", split="test", fault="judged after every epoch"),
     )
     data: str = "digits"
     model: str = "mlp"
@@ -46,6 +48,13 @@ class Dropout(SampledRecipe, Contrast):
     batch_size: Count = 256
     epochs: Count | None = 10
     final: Final = "last"
+
+    def check(self) -> None:
+        """Refuse models that have no dropout a layer. Raises UsageError E202 besides what the others raise."""
+        super().check()
+        if self.model != "mlp" or len(self.hidden) != 2:
+            message = f"{self.name} sets the dropout of an mlp of two hidden layers; this is {self.model}, {len(self.hidden)}."
+            raise UsageError("E202", message, "hidden=256,256")
 
 
 __all__ = ["Dropout"]

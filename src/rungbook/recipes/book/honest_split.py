@@ -9,77 +9,82 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rungbook.data.data import Data
 from rungbook.data.feed import Feed
+from rungbook.errors import UsageError
 from rungbook.models.tabular.mlp import MLP
-from rungbook.recipes.book.sampled import Sampled, SampledRecipe, refuse_other, resampled
+from rungbook.recipes.book.sampled import SampledRecipe, SampledStudy, refuse_other, resampled
 from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import recipe
 from rungbook.recipes.scores import scores
 from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share
-from rungbook.recipes.study import Found, Results, Say, Study, about
+from rungbook.recipes.study import Found, Results, Say, about
 
 Widths = tuple[Count, ...]
 RESAMPLED = "fault S1-1: judged on images of which 55 % were trained on"
 TWICE = "fault S1-2: softmax twice"
+BOTH = f"{RESAMPLED}; {TWICE}"
+SOURCE = "FDL 6, 10,000 of MNIST"
 
 
 @recipe("forest")
 @dataclass(frozen=True, kw_only=True)
-class Forest(Sampled, Study):
+class Forest(SampledStudy):
     """How good is a random forest on handwritten digits, and how good does it look when the split is made with replacement?
 
     "as the course splits" draws train and valid together with replacement first (fault S1-1), so that more than half of the valid images
     are in training too: its valid accuracy is compared with that of the honest split. The test images are kept out of either. Nothing
-    was chosen: the trees are scikit-learn's, grown to the end; the course's 900 take longer than 200 and are no better offline.
+    was chosen: the trees are scikit-learn's, grown to the end; offline 100 of them instead of the course's 900.
 
     Args:
-        valid: share of the training images to judge on.
-        test: share of all images to report on, where the set has no official ones.
         trees: of each forest.
     """
 
     split: ClassVar[str] = "valid"
     covers: ClassVar[tuple[str, ...]] = ("M03", "S1-1")
     real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 trees=900 valid=0.2",)
-    reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.9725, "accuracy", "FDL 6, 10,000 of MNIST", variant="as the course splits", fault=RESAMPLED),
-    )
+    reported: ClassVar[tuple[Reported, ...]] = (Reported(0.9725, "accuracy", SOURCE, variant="as the course splits", fault=RESAMPLED),)
     data: str = "digits"
-    seeds: Count = 5
-    valid: Share = 0.16
-    test: Share = 0.2
-    trees: Count = 200
+    seeds: Count = 10
+    trees: Count = 100
 
     def find(self, say: Say, *, pictures: bool = False) -> Found:
         """Grow a forest on either split."""
         honest = self.read(valid=self.valid, test=self.test, seed=self.seed)
         refuse_other(honest, self.name)
         assert honest.test is not None
-        drawn = resampled(honest, self.seed)
+        drawn, both = resampled(honest, self.seed)
         results: Results = {}
         for name, data in {"honest split": honest, "as the course splits": drawn}.items():
-            results[name] = self._judge(data)
+            forest = self._grown(data)
+            results[name] = {part: judged(forest, feed, data) for part, feed in data.splits().items() if part != "train"}
             say(f"seed {self.seed}: {name}")
-        return Found(results, honest.test.samples, about(honest), sentences=[said_of_overlap(honest, drawn)])
+        assert drawn.valid is not None
+        x, y = pixels(drawn.valid)
+        right, known = forest.predict(x) == y, both.numpy()
+        seen = (
+            f"of the {known.sum()} valid images also in training the forest has {right[known].mean():.1%} right, of the"
+            f" {(~known).sum()} others {right[~known].mean():.1%}"
+        )
+        return Found(results, honest.test.samples, about(honest), sentences=[said_of_overlap(honest, drawn), seen])
 
-    def _judge(self, data: Data) -> dict[str, dict[str, float]]:
+    def _grown(self, data: Data) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
-        parts = {k: pixels(feed) for k, feed in data.splits().items()}
-        forest = RandomForestClassifier(self.trees, random_state=self.seed, n_jobs=torch.get_num_threads())
-        forest.fit(*parts["train"])
-        found = {}
-        for part in ("valid", "test"):
-            x, y = parts[part]
-            shares = torch.zeros(len(y), data.target.outputs, dtype=torch.float64)
-            shares[:, forest.classes_] = torch.from_numpy(forest.predict_proba(x))
-            found[part] = scores(data.target, y, shares.numpy())
-        return found
+        return RandomForestClassifier(self.trees, random_state=self.seed, n_jobs=torch.get_num_threads()).fit(*pixels(data.train))
+
+
+def judged(forest: Any, feed: Feed, data: Data) -> dict[str, float]:
+    """The metrics of a forest on a split."""
+    x, y = pixels(feed)
+    shares = np.zeros((len(y), data.target.outputs))
+    shares[:, forest.classes_] = forest.predict_proba(x)
+    return scores(data.target, y, shares)
 
 
 def pixels(feed: Feed) -> tuple[Any, Any]:
@@ -105,10 +110,11 @@ def said_of_overlap(honest: Data, drawn: Data) -> str:
 class SoftmaxTwice(SampledRecipe, Contrast):
     """What do two faults of a course's first network cost: softmax before a loss that has its own, and a split with replacement?
 
-    784-50-10, Adam at 0.03, a step an epoch with the gradient of all training images (`accumulate` gathers it over the batches, which
-    is the same and needs less memory). Cross-entropy takes logits. Given probabilities it takes the softmax of those: between e/(e+9) and
-    1/(e+9), so that no answer, however right and sure, has a loss below -ln(e/(e+9)) = 1.461. Rate and widths are the course's;
-    200 epochs instead of 1,000, because the valid loss of the right network was lowest before that.
+    784-50-10, Adam, a step an epoch with the gradient of all training images (`accumulate` gathers it over the batches: the same, in less
+    memory). Cross-entropy takes logits. Given probabilities it takes the softmax of those, at most e/(e+9) and at least 1/(e+9), so that
+    no answer, however right and sure, has a loss below -ln(e/(e+9)) = 1.461. The rate of 0.01 is the best of 0.001, 0.003, 0.01 and
+    0.03 by valid loss, of either network on the digits (three seeds) and on a sample of 10,000 of MNIST (one seed); the course's 0.03
+    stands beside it. It trains for 1,000 epochs; the valid loss was lowest within 200 on the digits, within 100 on MNIST.
 
     Args:
         twice: put a softmax at the end of the network (fault S1-2).
@@ -119,17 +125,19 @@ class SoftmaxTwice(SampledRecipe, Contrast):
         "50 units": {},
         "softmax twice": {"twice": True},
         "split with replacement": {"resample": True},
-        "both, as the course": {"twice": True, "resample": True},
+        "both faults": {"twice": True, "resample": True},
         "300 units": {"hidden": (300,)},
+        "50 units, rate 0.03": {"lr": 0.03},
+        "softmax twice, rate 0.03": {"twice": True, "lr": 0.03},
     }
     data_fields: ClassVar[tuple[str, ...]] = ("resample", "train_samples")
     covers: ClassVar[tuple[str, ...]] = ("M04", "S1-1", "S1-2")
-    real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 valid=0.2",)
+    real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 valid=0.2 epochs=100",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.971, "accuracy", "FDL 6, 10,000 of MNIST", variant="both, as the course", fault=f"{RESAMPLED}; {TWICE}"),
-        Reported(0.959, "accuracy", "FDL 6, 10,000 of MNIST", variant="both, as the course", fault=f"another run; {RESAMPLED}; {TWICE}"),
-        Reported(0.971, "accuracy", "FDL 6, 10,000 of MNIST", variant="300 units", fault=f"{RESAMPLED}; {TWICE}; its README says 500 units"),
-        Reported(1.47, "log_loss", "FDL 6, 10,000 of MNIST", variant="both, as the course", split="train", fault=TWICE),
+        Reported(0.971, "accuracy", SOURCE, variant="both faults", fault=BOTH),
+        Reported(0.959, "accuracy", SOURCE, variant="both faults", fault=f"another run; {BOTH}"),
+        Reported(0.971, "accuracy", SOURCE, variant="300 units", fault=f"{BOTH}; its README says 500 units"),
+        Reported(1.47, "log_loss", SOURCE, variant="both faults", split="train", fault=TWICE),
     )
     data: str = "digits"
     valid: Share = 0.16
@@ -139,7 +147,7 @@ class SoftmaxTwice(SampledRecipe, Contrast):
     optimizer: Optimizer = "adam"
     weight_decay: NotBelow = 0.0
     schedule: str = "constant"
-    lr: Rate = 0.03
+    lr: Rate = 0.01
     batch_size: Count = 512
     accumulate: Count = 1_000_000
     epochs: Count | None = 200
@@ -147,14 +155,16 @@ class SoftmaxTwice(SampledRecipe, Contrast):
     resample: bool = False
 
     def check(self) -> None:
-        """Refuse another model: the fault is put into an MLP."""
+        """Refuse another model: the softmax is put at the end of an MLP. Raises UsageError E202 besides what the others raise."""
         super().check()
+        if self.model != "mlp":
+            raise UsageError("E202", f"{self.name} changes the end of an mlp; model is {self.model}.", "Leave out model=...")
 
     def load(self) -> Data:
         """The sample, with train and valid drawn with replacement if asked for."""
         data = super().load()
         refuse_other(data, self.name)
-        return resampled(data, self.seed) if self.resample else data
+        return resampled(data, self.seed)[0] if self.resample else data
 
     def begin(self, model: nn.Module, data: Data) -> None:
         """Put the softmax at the end, if asked for."""
@@ -166,8 +176,8 @@ class SoftmaxTwice(SampledRecipe, Contrast):
         floor = loss_floor(trained["softmax twice"].data.target.outputs)
         lowest = {name: min(row["train_loss"] for row in trained[name].learner.history) for name in ("50 units", "softmax twice")}
         return [
-            f"with softmax twice no loss is below {floor:.5f}: the lowest of an epoch was {lowest['softmax twice']:.5f}, that of the network"
-            f" with logits {lowest['50 units']:.2g}",
+            f"with softmax twice no loss can be below {floor:.5f}: the lowest of an epoch was {lowest['softmax twice']:.5f};"
+            f" with logits it was {lowest['50 units']:.2g}",
             said_of_overlap(trained["50 units"].data, trained["split with replacement"].data),
         ]
 

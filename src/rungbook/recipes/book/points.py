@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from rungbook.data.data import Data
@@ -21,8 +19,12 @@ from rungbook.recipes.prepare import prepare_data
 from rungbook.recipes.recipe import Recipe, recipe
 from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Widths = tuple[Count, ...]
 FEATURES, TARGET = ("proline", "alcohol"), "grower"
+AXES = ("proline (mg/l)", "alcohol (% by volume)")
 GROWERS = ("class_0", "class_1")
 """The two growers the course tells apart, 130 wines."""
 
@@ -32,7 +34,7 @@ GROWERS = ("class_0", "class_1")
 class BlobsRecipe(Recipe):
     """How near does logistic regression come to the best possible line between two overlapping blobs?
 
-    The loss is convex: all that could be chosen is when to stop, and the rate comes down to where nothing moves on valid.
+    The loss is convex, so that rate and epochs need only be enough to come to its minimum; valid chose nothing.
     """
 
     covers: ClassVar[tuple[str, ...]] = ("M01",)
@@ -51,9 +53,10 @@ class BlobsRecipe(Recipe):
     model: str = "logistic_regression"
     optimizer: Optimizer = "adam"
     weight_decay: NotBelow = 0.0
-    lr: Rate = 0.05
+    lr: Rate = 0.2
     batch_size: Count = 64
     epochs: Count | None = 40
+    final: Final = "last"
 
     def closing(self, model: nn.Module, data: Data) -> list[str]:
         """The log odds the model found, and those of the world."""
@@ -110,43 +113,45 @@ class Wine(Contrast):
 
     def load(self) -> Data:
         """The two growers' wines by proline and alcohol."""
-        return self.wines(self.valid, self.test)
+        return self.cut(self.valid, self.test)
 
-    def wines(self, valid: float, test: float) -> Data:
+    def cut(self, valid: float, test: float) -> Data:
         """The same, with other shares."""
-        from rungbook.data.bundled import frame_of
         from rungbook.data.tabular import table_data
 
-        frame, _ = frame_of("wine")
-        two = frame[frame[TARGET].isin(GROWERS)].reset_index(drop=True)
-        shares = {"valid": valid, "test": test}
-        return table_data(two[[*FEATURES, TARGET]], target=TARGET, name="wine", seed=self.seed, batch_size=self.batch_size, **shares)
+        columns = wines()
+        return table_data(columns, target=TARGET, name="wine", valid=valid, test=test, seed=self.seed, batch_size=self.batch_size)
 
     def judge(self, name: str, trained: Trained) -> SplitScores:
         """The honest scores, and those on the wines fitted to after training on all of them."""
         variant = replace(self, **self.variants[name], final="last")
-        every = self.wines(0.0, 0.0)
+        every = self.cut(0.0, 0.0)
         every.valid = every.test = every.train  # nothing is chosen by them: the last weights are kept
         return {"fit": train_once(variant, prepare_data(variant, every)).scores("train")["train"], **trained.scores()}
 
     def paint(self, trained: dict[str, Trained]) -> list[Picture]:
         """Where each network draws its boundary, with the wines of all splits."""
-        from rungbook.data.bundled import frame_of
         from rungbook.plot.plane import decision_boundary
 
-        frame, _ = frame_of("wine")
+        rows = wines()
         pictures = []
         for name, one in trained.items():
-            rows = frame[frame[TARGET].isin(GROWERS)]
+
+            def predict(points: np.ndarray, one: Trained = one) -> Tensor:
+                return shares(one, points)
+
             truth = one.data.target.encode(rows[TARGET].tolist()).numpy()
-            shown = f"{name}, test accuracy {one.scores('test')['test']['accuracy']:.1%}"
-            axes = ("proline", "alcohol (%)")
-            pictures.append(
-                decision_boundary(
-                    lambda points, one=one: shares(one, points), rows[[*FEATURES]], truth, names=one.data.classes, feature_names=axes, title=shown
-                )
-            )
+            x, names = rows[[*FEATURES]], one.data.classes
+            pictures.append(decision_boundary(predict, x, truth, names=names, feature_names=AXES, title=name))
         return pictures
+
+
+def wines() -> pd.DataFrame:
+    """Proline, alcohol and grower of the two growers' wines."""
+    from rungbook.data.bundled import frame_of
+
+    frame, _ = frame_of("wine")
+    return frame.loc[frame[TARGET].isin(GROWERS), [*FEATURES, TARGET]].reset_index(drop=True)
 
 
 def shares(trained: Trained, points: np.ndarray) -> Tensor:

@@ -14,7 +14,8 @@ from rungbook.data.feed import Feed, TensorSource, map_inputs
 from rungbook.data.idx import CLASSES
 from rungbook.errors import UsageError
 from rungbook.recipes.recipe import Recipe
-from rungbook.recipes.settings import Count, Settings
+from rungbook.recipes.settings import Count, Settings, Share
+from rungbook.recipes.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +59,39 @@ class SampledRecipe(Sampled, Recipe):
         return self.read(**shares, batch_size=self.batch_size, seed=self.seed, workers=self.workers, **self.source_options())
 
 
-def resampled(data: Data, seed: int) -> Data:
+@dataclass(frozen=True, kw_only=True)
+class SampledStudy(Sampled, Study):
+    """A study of a set of images, or of a part of its training images.
+
+    Args:
+        valid: share of the training images to choose on.
+        test: share of all images to report on, where the set has no official ones.
+    """
+
+    valid: Share = 0.16
+    test: Share = 0.2
+
+    def check(self) -> None:
+        """Refuse shares that leave a part empty. Raises UsageError E202 besides what the others raise."""
+        super().check()
+        if self.valid + self.test >= 1 or not self.valid or not self.test:
+            message = f"valid={self.valid:g} test={self.test:g}: both are above 0 and together below 1."
+            raise UsageError("E202", message, "valid=0.16 test=0.2")
+
+
+def resampled(data: Data, seed: int) -> tuple[Data, Tensor]:
     """The same samples with train and valid cut as the course cuts them (fault S1-1), for showing what comes of it.
 
     The samples of both are drawn anew *with* replacement, as many as there are, and the first so many become train, the rest valid: a
-    sample drawn twice can be in both. The test split stays as it was. `facts["overlap"]` is the share of valid samples that are also
-    trained on; 1 - (1 - 1/n)^t is to be expected, for t of n samples trained on about 1 - exp(-t/n).
+    sample drawn twice can be in both. The test split stays as it was.
 
     Args:
         data: an honest split of samples in memory.
         seed: of the draws.
+
+    Returns:
+        The data, and which of its valid samples are also trained on, (n_valid,). Their share is in `facts["overlap"]`;
+        1 - (1 - 1/n)^t of them are to be expected for t of n draws that become train, about 1 - exp(-t/n).
     """
     assert data.valid is not None
     x, y = pooled(data.train, data.valid)
@@ -79,10 +103,10 @@ def resampled(data: Data, seed: int) -> Data:
         source = TensorSource(map_inputs(x, lambda t: t.index_select(0, index)), y.index_select(0, index))
         return Feed(source, batch_size=like.batch_size, shuffle=like.shuffle, seed=like.seed, prepare=like.prepare)
 
-    both = float(torch.isin(valid, train).float().mean())
+    both = torch.isin(valid, train)
     mark = fingerprint([data.fingerprint, train.numpy(), valid.numpy()])
-    parts = {"train": feed(data.train, train), "valid": feed(data.valid, valid)}
-    return replace(data, **parts, fingerprint=mark, facts={**data.facts, "overlap": both}, folds=None)
+    facts = {**data.facts, "overlap": float(both.float().mean())}
+    return replace(data, train=feed(data.train, train), valid=feed(data.valid, valid), fingerprint=mark, facts=facts, folds=None), both
 
 
 def pooled(*feeds: Feed) -> tuple[Any, Tensor]:
@@ -102,4 +126,4 @@ def refuse_other(data: Data, name: str) -> None:
         raise UsageError("E202", message, "data=digits, data=mnist or data=world:shapes")
 
 
-__all__ = ["Sampled", "SampledRecipe", "pooled", "refuse_other", "resampled"]
+__all__ = ["Sampled", "SampledRecipe", "SampledStudy", "pooled", "refuse_other", "resampled"]
