@@ -24,7 +24,7 @@ from rungbook.recipes.comparison import lower_is_better
 from rungbook.recipes.ledger import Entry, Ledger, load_ledger
 from rungbook.recipes.recipe import RECIPES, load_recipes
 from rungbook.recipes.settings import Reported
-from rungbook.recipes.speak import number
+from rungbook.recipes.speak import number, with_spread
 
 QUOTE = re.compile(r"<!--\s*ledger:(?P<spec>.*?)-->(?P<text>.*?)<!--\s*/\s*-->", re.DOTALL)
 TABLE = re.compile(r"<!--\s*ledger table(?::(?P<spec>.*?))?\s*-->(?P<text>.*?)<!--\s*/ledger table\s*-->", re.DOTALL)
@@ -57,23 +57,6 @@ class Figure:
 
     def __str__(self) -> str:
         return with_spread(self.metric, self.mean, self.sd)
-
-
-def with_spread(metric: str, value: float, sd: float) -> str:
-    """A mean and its standard deviation, with as many decimals as the latter bears; a share in per cent."""
-    if not math.isfinite(value):
-        return "not a number"
-    share = "accuracy" in metric
-    scale, unit = (100.0, " %") if share else (1.0, "")
-    value, sd = scale * value, scale * sd
-    if not sd > 0:
-        return f"{value:.1f}{unit}" if share else f"{value:.4g}"
-    decimals = 1 - math.floor(math.log10(sd))
-    if share:
-        decimals = 1 if sd >= 0.05 else min(decimals, 3)
-    if decimals > 6 or (not share and abs(value) < 1e-3):
-        return f"{value:.3g} ± {sd:.1g}{unit}"
-    return f"{value:.{max(decimals, 0)}f} ± {sd:.{max(decimals, 0)}f}{unit}"
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,23 @@ def number(metric: str, value: float) -> str:
     return f"{100 * value:.1f}%" if "accuracy" in metric else f"{value:.4g}"
 
 
+def with_spread(metric: str, value: float, sd: float) -> str:
+    """A mean and its standard deviation, with as many decimals as the latter bears; a share in per cent."""
+    if not math.isfinite(value):
+        return "not a number"
+    share = "accuracy" in metric
+    scale, unit = (100.0, " %") if share else (1.0, "")
+    value, sd = scale * value, scale * sd
+    if not sd > 0:
+        return f"{value:.1f}{unit}" if share else f"{value:.4g}"
+    decimals = 1 - math.floor(math.log10(sd))
+    if share:
+        decimals = 1 if sd >= 0.05 else min(decimals, 3)
+    if decimals > 6 or (not share and abs(value) < 1e-3):
+        return f"{value:.3g} ± {sd:.1g}{unit}"
+    return f"{value:.{max(decimals, 0)}f} ± {sd:.{max(decimals, 0)}f}{unit}"
+
+
 def short(metric: str) -> str:
     """A metric's name where there is little room."""
     return "".join(word[0] for word in metric.split("_")) if "_error" in metric else metric.replace("_", " ")

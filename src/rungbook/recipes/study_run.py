@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from rungbook.data.worlds.registry import is_world
 from rungbook.plot.variants import variants
 from rungbook.recipes.about_data import paragraph, plain
 from rungbook.recipes.comparison import compare_all, lower_is_better
@@ -16,10 +17,11 @@ from rungbook.recipes.ending import ending
 from rungbook.recipes.prepare import keep_threads
 from rungbook.recipes.report import ReportFacts, StudyFacts, write_report
 from rungbook.recipes.runs import Run, create_run, looks_at, versions
-from rungbook.recipes.speak import course_lines, number, plural, shown_path
+from rungbook.recipes.speak import course_lines, number, plural, shown_path, with_spread
 from rungbook.recipes.study import Found, Study, gather, mean_scores
 
 SPLITS = ("fit", "train", "valid", "test")
+SAME_SAMPLES = "The seeds cut the same samples differently; on other samples the differences are less certain than these intervals say."
 FIT = "fit: judged on the samples it was fitted to"
 
 
@@ -98,7 +100,8 @@ def verdicts(study: Study, found: list[Found]) -> list[str]:
         return []
     if len(found) < 2:
         return ["One seed shows no spread: which differences are chance cannot be said. Ask for more: seeds=5"]
-    return [c.words for c in compare_all(table, first, metric=study.metric).values()]
+    said = [c.words for c in compare_all(table, first, metric=study.metric).values()]
+    return said if is_world(study.data) else [*said, SAME_SAMPLES]
 
 
 def cells(study: Study, found: list[Found]) -> tuple[list[str], list[list[str]]]:
@@ -127,8 +130,7 @@ def _cell(metric: str, values: list[float] | None) -> str:
     if not values:
         return ""
     figure = spread(values)
-    tail = f" ± {number(metric, figure['sd']).rstrip('%')}" if len(values) > 1 else ""
-    return _shown(metric, figure["mean"]) + tail
+    return with_spread(metric, figure["mean"], figure["sd"]) if len(values) > 1 else _shown(metric, figure["mean"])
 
 
 def tell(console: Any, study: Study, found: list[Found], lines: list[str], looks: int) -> None:
