@@ -114,6 +114,8 @@ def test_a_study_has_no_epochs() -> None:
         parse_settings(CarsStudy, ["epochs=3"])
     assert error.value.code == "E201"
     assert error.value.message == 'cars has no setting "epochs".'
+    with pytest.raises(UsageError, match="2 or more"):
+        parse_settings(CarsStudy, ["folds=1"])
     with pytest.raises(UsageError) as error:
         parse_settings(CarsStudy, ["seed_=3"])
     assert "seed=..." in error.value.fix

@@ -93,7 +93,7 @@ def test_weight_decay_helps_where_rows_are_few() -> None:
     error = {name: splits["test"][MSE] for name, splits in found.results.items()}
     assert error["decay 3"] < error["no decay"] / 100
     assert found.results["no decay"]["train"][MSE] < 1e-6, "control: it learns its twenty rows by heart"
-    assert error["decay 3, 300 epochs"] == pytest.approx(found.baselines["mean"][MSE], rel=0.1), "and no better than the mean"
+    assert error["decay 3 for 300 epochs"] == pytest.approx(found.baselines["mean"][MSE], rel=0.1), "and no better than the mean"
 
 
 def test_decay_shrinks_what_the_rows_say_nothing_of_as_sgd_says() -> None:
@@ -123,7 +123,11 @@ def test_every_degree_has_the_same_points() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "code", "fix"),
-    [({"data": "digits"}, "E202", "data=world:polynomial"), ({"degree": 5}, "E202", "Leave out degree=...")],
+    [
+        ({"data": "digits"}, "E202", "data=world:polynomial"),
+        ({"degree": 5}, "E202", "Leave out degree=..."),
+        ({"data": "world:polynomial(n=60, degree=5)"}, "E202", "world:polynomial(n=60)"),
+    ],
 )
 def test_what_does_not_fit_is_refused(settings: dict[str, object], code: str, fix: str) -> None:
     with pytest.raises(UsageError) as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
 
 from rungbook.data.data import Data, fingerprint
@@ -160,6 +161,9 @@ class CarsStudy(Study):
 
     "fit" judges each line on the cars it was fitted to, as the course does; "test" is the error over ten folds, each car judged by a line
     that never saw it. Rates and epochs are the course's.
+
+    Args:
+        folds: into how many parts the cars are dealt.
     """
 
     metric: ClassVar[str] = MSE
@@ -175,7 +179,7 @@ class CarsStudy(Study):
     )
     seeds: Count = 5
     data: str = "world:cars"
-    folds: Count = 10
+    folds: Annotated[int, Field(ge=2, le=1000)] = 10
 
     def find(self, say: Say, *, pictures: bool = False) -> Found:
         """Fit every way, to all cars and to each nine tenths of them."""

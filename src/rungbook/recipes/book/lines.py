@@ -15,6 +15,7 @@ from rungbook.data.load import load_data
 from rungbook.data.worlds.curves import Polynomial
 from rungbook.data.worlds.line import Line
 from rungbook.data.worlds.registry import make_world
+from rungbook.errors import UsageError
 from rungbook.learner.learner import Learner
 from rungbook.models.tabular.linear import LinearRegression
 from rungbook.plot.style import Picture
@@ -223,7 +224,7 @@ class WeightDecay(SquaredContrast):
     variants: ClassVar[dict[str, dict[str, Any]]] = {
         "no decay": {"weight_decay": 0.0, "epochs": 100},
         "decay 3": {"weight_decay": 3.0, "epochs": 100},
-        "decay 3, 300 epochs": {"weight_decay": 3.0, "epochs": 300},
+        "decay 3 for 300 epochs": {"weight_decay": 3.0, "epochs": 300},
     }
     covers: ClassVar[tuple[str, ...]] = ("L08",)
     fits: ClassVar[tuple[str, ...]] = ("world:line",)
@@ -284,6 +285,18 @@ class PolynomialRecipe(SquaredContrast):
     batch_size: Count = 25
     epochs: Count | None = 200
     final: Literal["best", "last"] = "last"
+
+    def check(self) -> None:
+        """Refuse what is compared also where it is said of the world.
+
+        Raises:
+            UsageError: E202 besides what `Contrast.check` raises.
+        """
+        super().check()
+        world = make_world(self.data)
+        if isinstance(world, Polynomial) and world.degree != Polynomial.degree:
+            plain = str(replace(world, degree=Polynomial.degree))
+            raise UsageError("E202", f"degree is what polynomial compares: {', '.join(self.variants)}.", f'data="{plain}"')
 
     def load(self) -> Data:
         """The world's points as the terms of `degree`: the same points for every degree."""
