@@ -115,8 +115,8 @@ class LoaderStudy(SampledStudy):
 
     One MLP from the same start, Adam, as many epochs each; an epoch by each in turn, so that whatever else the machine does meets all
     alike. The two ways over a DataLoader see the same order of samples; the Learner's own feed has another, as another seed would give.
-    Times are of the processor and belong to the machine: the median is told, nothing is decided by it. Rate and epochs are those the
-    batch of 32 was given in `batch_sizes`, halved.
+    Times are of the processor and belong to the machine: the median is told, nothing is decided by it. The rate is that of the
+    batch of 32 in `batch_sizes`; of the epochs, half.
 
     Args:
         hidden: widths of the hidden layers.

@@ -21,7 +21,8 @@ class Dropout(SampledRecipe, Contrast):
     """Does dropout help an MLP with two hidden layers of 256 units?
 
     Settings are the course's: SGD at 0.5 without momentum, ten epochs in batches of 256, a fifth of the first and half of the second
-    layer's units left out of each step.
+    layer's units left out of each step. Ten epochs of 54,000 images leave little to learn by heart; the second real line takes 5,000
+    images for sixty epochs, where there is more (at 0.2, better on valid than 0.5 either way).
     """
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {
@@ -30,7 +31,7 @@ class Dropout(SampledRecipe, Contrast):
     }
     data_fields: ClassVar[tuple[str, ...]] = ("train_samples",)
     covers: ClassVar[tuple[str, ...]] = ("M12",)
-    real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist",)
+    real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist", "data=fashion-mnist train_samples=5000 epochs=60 lr=0.2")
     reported: ClassVar[tuple[Reported, ...]] = (
         Reported(0.358, "log_loss", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out"),
         Reported(0.869, "accuracy", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out"),

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Widths = tuple[Count, ...]
 FEATURES, TARGET = ("proline", "alcohol"), "grower"
-AXES = ("proline (mg/l)", "alcohol (% by volume)")
 GROWERS = ("class_0", "class_1")
 """The two growers the course tells apart, 130 wines."""
 
@@ -82,19 +81,19 @@ class Wine(Contrast):
 
     Columns "fit": trained on all 130 wines and judged on the same, as the course does; train, valid and test: of a second training that
     keeps the weights best on valid. A fifth of 130 wines are 26: one wine more or less is 3.8 points, hence ten seeds. Inputs are
-    standardised by the training wines (proline is in the hundreds, alcohol around 13), and so the course's 10,000 steps at 0.001 need not
-    be: rate and epochs are those from which on the valid loss stayed as it was.
+    standardised by the training wines (proline is in the hundreds, alcohol around 13), so that the course's 10,000 steps at 0.001 need not
+    be: 0.1 had the lowest valid losses of 0.02, 0.05 and 0.1 (six seeds), and twice the epochs changed them by 0.001 at most.
     """
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {
-        "logistic regression": {"hidden": ()},
+        "straight line": {"hidden": ()},
         "3 sigmoid units": {"hidden": (3,)},
         "10 sigmoid units": {"hidden": (10,)},
     }
     covers: ClassVar[tuple[str, ...]] = ("M02",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.0761, "log_loss", "FDL 5", variant="logistic regression", split="fit", fault="on the wines it was fitted to"),
-        Reported(0.9615, "accuracy", "FDL 5", variant="logistic regression", split="fit", fault="on the wines it was fitted to"),
+        Reported(0.0761, "log_loss", "FDL 5", variant="straight line", split="fit", fault="on the wines it was fitted to"),
+        Reported(0.9615, "accuracy", "FDL 5", variant="straight line", split="fit", fault="on the wines it was fitted to"),
     )
     fits: ClassVar[tuple[str, ...]] = ("wine",)
     data: str = "wine"
@@ -107,9 +106,9 @@ class Wine(Contrast):
     optimizer: Optimizer = "adam"
     weight_decay: NotBelow = 0.0
     schedule: str = "constant"
-    lr: Rate = 0.02
+    lr: Rate = 0.1
     batch_size: Count = 32
-    epochs: Count | None = 60
+    epochs: Count | None = 20
 
     def load(self) -> Data:
         """The two growers' wines by proline and alcohol."""
@@ -142,7 +141,7 @@ class Wine(Contrast):
 
             truth = one.data.target.encode(rows[TARGET].tolist()).numpy()
             x, names = rows[[*FEATURES]], one.data.classes
-            pictures.append(decision_boundary(predict, x, truth, names=names, feature_names=AXES, title=name))
+            pictures.append(decision_boundary(predict, x, truth, names=names, feature_names=FEATURES, title=name))
         return pictures
 
 
