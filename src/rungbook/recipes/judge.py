@@ -22,7 +22,7 @@ from rungbook.recipes.predictor import CARD, model_card
 from rungbook.recipes.report import Example, ReportFacts, write_report
 from rungbook.recipes.runs import looks_at
 from rungbook.recipes.scores import scores
-from rungbook.recipes.speak import describe_result, headline
+from rungbook.recipes.speak import course_lines, describe_result, headline
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -124,6 +124,7 @@ def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tens
         settings={k: Path(v).name if k in ("data", "weights") and v else v for k, v in recipe.settings().items()},  # reports are passed on
         versions={**record["versions"], "seed": recipe.seed, "threads": record["threads"], "device": record["device"]},
         looks=looks,
+        notes=[*recipe.closing(learner.model, data), *course_lines(recipe.reported)],
         commands={
             "predict": f"rung predict {run.name} INPUT",
             "judge on other data": f"rung eval {run.name} PATH",

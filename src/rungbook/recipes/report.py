@@ -68,7 +68,9 @@ class StudyFacts:
         caption: of the table.
         head, rows: the table as text.
         sentences: what was found.
-        pictures: of it.
+        courses: what courses report, a sentence a figure.
+        overview: the table as a picture.
+        pictures: what else there is to look at.
     """
 
     question: str
@@ -76,6 +78,8 @@ class StudyFacts:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     sentences: Sequence[str] = ()
+    courses: Sequence[str] = ()
+    overview: Picture | None = None
     pictures: Sequence[Picture] = ()
 
 
@@ -109,6 +113,7 @@ class ReportFacts:
         versions: of the software, and seed, threads, device.
         looks: how many times these test samples were looked at, this time included; 0 if not counted.
         commands: purpose -> command.
+        notes: sentences below the scores: what the recipe says of its model, what courses report.
         study: for a study, which has a table of variants instead of one model's figures.
     """
 
@@ -140,6 +145,7 @@ class ReportFacts:
     versions: Mapping[str, Any] = field(default_factory=dict)
     looks: int = 0
     commands: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     study: StudyFacts | None = None
 
 
@@ -308,7 +314,10 @@ def _verdict(facts: ReportFacts, metric: str, value: float, n: int, ends: tuple[
         elif chance:
             sentences.append(f"The {name} lies within that interval: the difference may be chance.")
     if limit is not None:
-        sentences.append(f"The best possible here is {_show(metric, limit, n)}, {number(abs(limit - value))} away.")
+        beyond = value > limit if _higher_is_better(metric) else value < limit
+        where = "this is beyond it by" if beyond else "this is short of it by"
+        chance_of = ", which is chance of these samples" if beyond else ""
+        sentences.append(f"The best possible here is {_show(metric, limit, n)}: {where} {number(abs(limit - value))}{chance_of}.")
     if facts.looks == 1:
         sentences.append(f"This is the first look at these {split} samples.")
     elif facts.looks > 1:
@@ -455,6 +464,7 @@ def _rest(facts: ReportFacts) -> dict[str, Any]:
         "settings": rows(facts.settings),
         "versions": rows(facts.versions),
         "commands": [(clean(k), clean(v, 1000)) for k, v in facts.commands.items()],
+        "notes": [clean(line, 1000) for line in facts.notes],
         "study": _study(facts.study),
     }
 
@@ -469,5 +479,7 @@ def _study(study: StudyFacts | None) -> dict[str, Any] | None:
         "head": [clean(c) if c else "" for c in study.head],
         "rows": [[clean(c, 120) if c else "" for c in row] for row in study.rows],
         "sentences": [clean(line, 1000) for line in study.sentences],
+        "courses": [clean(line, 1000) for line in study.courses],
+        "overview": study.overview,
         "pictures": list(study.pictures),
     }

@@ -160,13 +160,14 @@ def report_facts(study: Study, run: Run, found: list[Found], result: dict[str, A
     caption = f"{study.metric.replace('_', ' ')}, mean ± standard deviation over {unit}"
     table = {v: {s: splits[s][study.metric] for s in head[1:] if study.metric in splits.get(s, {})} for v, splits in gather(found).items()}
     limit = (found[0].limit or {}).get(study.metric)
-    pictures = [variants(table, name=study.metric, limit=limit, positive=lower_is_better(study.metric)), *found[0].pictures]
+    overview = variants(table, name=study.metric, limit=limit, positive=lower_is_better(study.metric))
+    told = StudyFacts(first_line(study), caption, head, rows, lines, course_lines(study.reported), overview, found[0].pictures)
     return ReportFacts(
         run.name,
         recipe=study.name,
         data=study.data,
         target="",
-        study=StudyFacts(first_line(study), caption, head, rows, [*lines, *course_lines(study.reported)], pictures),
+        study=told,
         settings=study.settings(),
         versions={**record["versions"], "seed": study.seed, "threads": record["threads"], "device": record["device"]},
         commands={"again": study.command(), "with other seeds": study.command(seed=study.seed + study.seeds)},
