@@ -61,7 +61,7 @@ def test_what_is_refused(rung: Rung) -> None:
     for words, found in {
         "dropout dropout=0.5,0.5": "dropout is what dropout compares",
         "dropout hidden=64": "two hidden layers",
-        "dropout model=lenet": "this is lenet",
+        "dropout model=lenet": "model is lenet",
     }.items():
         result = rung("train", *words.split())
         assert result.code == 2, words

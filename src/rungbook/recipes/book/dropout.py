@@ -54,8 +54,9 @@ class Dropout(SampledRecipe, Contrast):
         """Refuse models that have no dropout a layer. Raises UsageError E202 besides what the others raise."""
         super().check()
         if self.model != "mlp" or len(self.hidden) != 2:
-            message = f"{self.name} sets the dropout of an mlp of two hidden layers; this is {self.model}, {len(self.hidden)}."
-            raise UsageError("E202", message, "hidden=256,256")
+            widths = ",".join(map(str, self.hidden))
+            message = f"{self.name} sets the dropout of an mlp with two hidden layers; model is {self.model}, hidden is {widths}."
+            raise UsageError("E202", message, "model=mlp hidden=256,256")
 
 
 __all__ = ["Dropout"]

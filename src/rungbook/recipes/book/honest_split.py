@@ -17,7 +17,7 @@ from rungbook.data.data import Data
 from rungbook.data.feed import Feed
 from rungbook.errors import UsageError
 from rungbook.models.tabular.mlp import MLP
-from rungbook.recipes.book.sampled import SampledRecipe, SampledStudy, refuse_other, resampled
+from rungbook.recipes.book.sampled import BOTH, RESAMPLED, TWICE, SampledRecipe, SampledStudy, refuse_other, resampled
 from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import recipe
@@ -26,9 +26,6 @@ from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported
 from rungbook.recipes.study import Found, Results, Say, about
 
 Widths = tuple[Count, ...]
-RESAMPLED = "fault S1-1: judged on images of which 55 % were trained on"
-TWICE = "fault S1-2: softmax twice"
-BOTH = f"{RESAMPLED}; {TWICE}"
 SOURCE = "FDL 6, 10,000 of MNIST"
 
 
@@ -66,7 +63,7 @@ class Forest(SampledStudy):
             say(f"seed {self.seed}: {name}")
         assert drawn.valid is not None
         x, y = pixels(drawn.valid)
-        right, known = forest.predict(x) == y, both.numpy()
+        right, known = forest.predict(x) == y, both.numpy()  # the second forest
         seen = (
             f"of the {known.sum()} valid images also in training the forest has {right[known].mean():.1%} right, of the"
             f" {(~known).sum()} others {right[~known].mean():.1%}"

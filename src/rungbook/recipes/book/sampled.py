@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from rungbook.data.data import Data, fingerprint
-from rungbook.data.feed import Feed, TensorSource, map_inputs
+from rungbook.data.feed import Feed, TensorSource
 from rungbook.data.idx import CLASSES
 from rungbook.errors import UsageError
 from rungbook.recipes.recipe import Recipe
 from rungbook.recipes.settings import Count, Settings, Share
 from rungbook.recipes.study import Study
+
+RESAMPLED = "fault S1-1: judged on images of which 55 % were trained on"
+TWICE = "fault S1-2: softmax twice"
+BOTH = f"{RESAMPLED}; {TWICE}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ def resampled(data: Data, seed: int) -> tuple[Data, Tensor]:
     sample drawn twice can be in both. The test split stays as it was.
 
     Args:
-        data: an honest split of samples in memory.
+        data: an honest split of images in memory.
         seed: of the draws.
 
     Returns:
@@ -100,7 +104,7 @@ def resampled(data: Data, seed: int) -> tuple[Data, Tensor]:
     train, valid = drawn[:cut], drawn[cut:]
 
     def feed(like: Feed, index: Tensor) -> Feed:
-        source = TensorSource(map_inputs(x, lambda t: t.index_select(0, index)), y.index_select(0, index))
+        source = TensorSource(x.index_select(0, index), y.index_select(0, index))
         return Feed(source, batch_size=like.batch_size, shuffle=like.shuffle, seed=like.seed, prepare=like.prepare)
 
     both = torch.isin(valid, train)
@@ -109,13 +113,11 @@ def resampled(data: Data, seed: int) -> tuple[Data, Tensor]:
     return replace(data, train=feed(data.train, train), valid=feed(data.valid, valid), fingerprint=mark, facts=facts, folds=None), both
 
 
-def pooled(*feeds: Feed) -> tuple[Any, Tensor]:
-    """Stored inputs and targets of several splits in one."""
+def pooled(*feeds: Feed) -> tuple[Tensor, Tensor]:
+    """Stored images and classes of several splits in one."""
     fetched = [feed.source.fetch(slice(0, feed.samples)) for feed in feeds]
-    first = fetched[0][0]
-    if isinstance(first, tuple):
-        return tuple(torch.cat(parts) for parts in zip(*(x for x, _ in fetched), strict=True)), torch.cat([y for _, y in fetched])
-    return torch.cat([x for x, _ in fetched]), torch.cat([y for _, y in fetched])  # type: ignore[misc]
+    images = [x for x, _ in fetched if isinstance(x, Tensor)]
+    return torch.cat(images), torch.cat([y for _, y in fetched])
 
 
 def refuse_other(data: Data, name: str) -> None:
@@ -126,4 +128,4 @@ def refuse_other(data: Data, name: str) -> None:
         raise UsageError("E202", message, "data=digits, data=mnist or data=world:shapes")
 
 
-__all__ = ["Sampled", "SampledRecipe", "SampledStudy", "pooled", "refuse_other", "resampled"]
+__all__ = ["BOTH", "RESAMPLED", "TWICE", "Sampled", "SampledRecipe", "SampledStudy", "pooled", "refuse_other", "resampled"]
