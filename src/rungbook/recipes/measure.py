@@ -28,9 +28,9 @@ from rungbook.recipes.prepare import cores, keep_threads, pick_device
 from rungbook.recipes.recipe import Recipe, find_recipe, list_recipes
 from rungbook.recipes.runs import versions
 from rungbook.recipes.settings import Settings
-from rungbook.recipes.speak import headline, number
+from rungbook.recipes.speak import headline
 from rungbook.recipes.stamp import counted, stamp
-from rungbook.recipes.study import Found, Study, about, gather, mean_scores
+from rungbook.recipes.study import Found, Study, about, figures, gather, mean_scores
 
 SEEDS = 5
 """Seeds of a line where nothing else is asked for."""
@@ -105,7 +105,7 @@ def measure(recipe: Settings, seeds: int, say: Say) -> Entry:
     for seed in range(recipe.seed, recipe.seed + seeds):
         one = measure_seed(replace(recipe, seed=seed, threads=threads), lambda line: None)
         done.append(one)
-        say(f"seed {seed}: {told(one)}   {one.cpu_seconds:.1f} s")
+        say(f"seed {seed}: {figures(one.found, one.split, one.metric)}   {one.cpu_seconds:.1f} s")
     first = done[0]
     return Entry(
         key=key,
@@ -135,13 +135,6 @@ def check_seeds(what: str, seeds: int) -> None:
     if seeds < 2:
         shown = "One seed shows" if seeds == 1 else f"{seeds} seeds show"
         raise UsageError("E202", f"{shown} no spread, and a figure without it says little.", f"rung measure {what} --seeds {SEEDS}")
-
-
-def told(one: Figures) -> str:
-    """The figures of a seed that it is told by, a variant each."""
-    table = {v: splits.get(one.split, {}).get(one.metric, math.nan) for v, splits in one.found.results.items()}
-    values = ", ".join(f"{v} {number(one.metric, value)}".strip() for v, value in table.items())
-    return f"{one.split} {one.metric.replace('_', ' ')} {values}"
 
 
 def summary(found: list[Found]) -> dict[str, Any]:

@@ -24,7 +24,22 @@ from rungbook.recipes.settings import Settings
 NO_RESULT = frozenset({"seed", "seeds", "device", "threads", "workers", "checkpoint_seconds"})
 """Fields that say how often, where and how fast, not what."""
 NEUTRAL = frozenset(
-    {"name", "listed", "options", "promise", "covers", "real", "reported", "fits", "timed", "headline", "paint", "remarks", "closing"}
+    {
+        "name",
+        "listed",
+        "options",
+        "promise",
+        "covers",
+        "real",
+        "reported",
+        "fits",
+        "timed",
+        "headline",
+        "paint",
+        "remarks",
+        "together",
+        "closing",
+    }
 )
 """Class variables and methods that say something of a result and take no part in it."""
 FRAMEWORK = frozenset(f"rungbook.recipes.{name}" for name in ("settings", "recipe", "study", "contrast"))

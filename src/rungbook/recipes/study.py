@@ -6,6 +6,7 @@ not continued but done again where it was stopped.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 from rungbook.data.data import Data
 from rungbook.plot.style import Picture
 from rungbook.recipes.settings import Count, Settings
+from rungbook.recipes.speak import number
 
 Results = dict[str, dict[str, dict[str, float]]]
 """Variant -> split -> metric -> value. Splits are train, valid, test, and "fit" for samples a method was fitted to and judged on."""
@@ -69,9 +71,28 @@ class Study(Settings):
             pictures: whether to draw as well.
         """
 
-    def each(self, say: Say) -> list[Found]:
-        """What each seed gave; pictures are of the first."""
-        return [replace(self, seed=self.seed + i, seeds=1).find(say, pictures=i == 0) for i in range(self.seeds)]
+    def each(self, say: Say, done: Callable[[int, Found], None] = lambda seed, found: None) -> list[Found]:
+        """What each seed gave; pictures are of the first.
+
+        Args:
+            say: takes a line for whoever waits, to be shown until the next.
+            done: is told of each seed and what it gave.
+        """
+        every = []
+        for seed in range(self.seed, self.seed + self.seeds):
+            every.append(replace(self, seed=seed, seeds=1).find(say, pictures=seed == self.seed))
+            done(seed, every[-1])
+        return every
+
+    def together(self, found: list[Found]) -> list[str]:
+        """What there is to say of all seeds together, besides the table."""
+        return []
+
+
+def figures(found: Found, split: str, metric: str) -> str:
+    """One figure of each variant, in a line; the split and the metric first."""
+    table = {v: splits.get(split, {}).get(metric, math.nan) for v, splits in found.results.items()}
+    return f"{split} {metric.replace('_', ' ')} " + ", ".join(f"{v} {number(metric, value)}".strip() for v, value in table.items())
 
 
 def about(data: Data) -> dict[str, Any]:
@@ -99,4 +120,4 @@ def mean_scores(scores: list[dict[str, dict[str, float]]]) -> dict[str, dict[str
     }
 
 
-__all__ = ["Found", "Results", "Say", "Study", "about", "gather", "mean_scores"]
+__all__ = ["Found", "Results", "Say", "Study", "about", "figures", "gather", "mean_scores"]

@@ -18,7 +18,7 @@ from rungbook.recipes.prepare import keep_threads
 from rungbook.recipes.report import ReportFacts, StudyFacts, write_report
 from rungbook.recipes.runs import Run, create_run, looks_at, versions
 from rungbook.recipes.speak import course_lines, number, plural, shown_path, with_spread
-from rungbook.recipes.study import Found, Study, gather, mean_scores
+from rungbook.recipes.study import Found, Study, figures, gather, mean_scores
 
 SPLITS = ("fit", "train", "valid", "test")
 SAME_SAMPLES = "The seeds cut the same samples differently; on other samples the differences are less certain than these intervals say."
@@ -53,11 +53,16 @@ def carry_out(study: Study, *, label: str, console: Any, run: Run | None = None)
         paragraph(console, f"{study.name}: ", first_line(study), style="bold")
         plain(console, f"run {run.name}, {plural(study.seeds, 'seed')} of {study.data}", "dim")
         run.update(status="started")
-        found = study.each(lambda line: plain(console, f"  {line}", "dim"))
+        with console.status("") as waiting:
+
+            def told(seed: int, one: Found) -> None:
+                paragraph(console, f"  seed {seed}: ", figures(one, study.split, study.metric), style="dim", body="dim")
+
+            found = study.each(waiting.update, told)
         result = summarise(study, found)
         result["seconds"] = round(time.monotonic() - started, 2)
         run.update(data=found[0].data, looks=study.seeds, headline=study.metric, result={k: v for k, v in result.items() if k != "run"})
-        lines = [*verdicts(study, found), *found[0].sentences]
+        lines = [*verdicts(study, found), *study.together(found), *found[0].sentences]
         write_report(run.path / "report.html", report_facts(study, run, found, result, lines))
         run.update(status="finished")
         tell(console, study, found, lines, looks_at(found[0].data["test"]))

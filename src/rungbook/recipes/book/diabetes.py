@@ -157,16 +157,14 @@ class Diabetes(DiabetesContrast):
         swapped = self.variants[name].get("choose_on") == "test"
         return {"train": found["train"], "valid": found["test"], "test": found["valid"]} if swapped else found
 
-    def each(self, say: Say) -> list[Found]:
-        """What each seed gave, and what choosing on the reported samples adds."""
-        found = super().each(say)
+    def together(self, found: list[Found]) -> list[str]:
+        """What choosing on the reported samples adds."""
         gaps = [one.results[HONEST]["test"][MSE] - one.results[FAULTY]["test"][MSE] for one in found]
         spread = f", standard deviation {stdev(gaps):,.0f}" if len(gaps) > 1 else ""
-        found[0].sentences.append(
+        return [
             f"choosing the epoch on the patients that are reported (fault S1-3) makes the error there {mean(gaps):,.0f} smaller without a"
             f" better model (mean over seeds{spread})"
-        )
-        return found
+        ]
 
     def remarks(self, trained: dict[str, Trained], results: Results) -> list[str]:
         """When it was best, and what became of it."""
