@@ -24,7 +24,9 @@ def parse_call(text: str, what: str, example: str) -> tuple[str, dict[str, Any]]
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args and all(k.arg for k in call.keywords):
-            return call.func.id, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+            options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+            if len(options) == len(call.keywords):  # of an option given twice one would silently not count
+                return call.func.id, options
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass
     raise UsageError("E202", f"{text!r} is no {what}.", f"Write it as {example}.")

@@ -133,3 +133,13 @@ def test_what_a_classifier_gives_is_checked() -> None:
     holes = decision_boundary(lambda p: np.full((len(p), 2), np.nan), x, y)
     assert len(holes.data) > 1000
     assert decision_boundary(nearest(np.zeros((2, 2))), np.zeros((0, 2)), []).alt == "No finite points."
+
+
+def test_names_that_begin_with_an_underscore_are_in_the_legend() -> None:
+    picture = scatter([0, 1], [0, 1], classes=[0, 1], names=["_noise_", "word"])
+    assert "_noise_" in str(picture.data)
+
+
+def test_a_classifier_that_gives_no_numbers_is_right_nowhere() -> None:
+    picture = decision_boundary(lambda at: np.full((len(at), 2), np.nan), [[0, 0], [1, 1]], [0, 0])
+    assert "0 of 2 points (0.0%)" in picture.alt

@@ -27,4 +27,5 @@ def test_errors_far_apart_go_on_a_logarithmic_axis_and_shares_never() -> None:
 def test_what_is_no_number_is_left_out() -> None:
     picture = variants({"a": {"test": [float("nan"), 0.5]}, "b": {"test": [float("inf")]}}, name="r2")
     assert "a: test 0.5" in picture.alt
+    assert "b: no finite values" in picture.alt
     assert "nan" not in str(picture.data)

@@ -176,3 +176,10 @@ def test_strange_records_are_no_comparison(result: dict[str, Any]) -> None:
     found = compare_runs(first, second)
     assert found.comparison is None
     assert found.why
+
+
+def test_one_seed_on_changed_data_is_not_called_chance() -> None:
+    run, again, other = make(0.9), make(0.7), make(0.7)
+    other.update(data={**other.record()["data"], "fingerprint": "changed"})
+    assert "versions, threads or device" in compare_runs(run, again).why
+    assert "the data changed between them" in compare_runs(run, other).why

@@ -71,7 +71,7 @@ def _values(predict: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarray:
     found = np.asarray(said.detach().cpu() if hasattr(said, "detach") else said, dtype=float)
     if found.size != len(x):
         raise ValueError(f"predict gave {found.shape} for {len(x)} values of x; needed ({len(x)},).")
-    return found.ravel()
+    return found.ravel() + 0.0  # -0 would be read as a number below 0
 
 
 def loss_surface(

@@ -133,7 +133,8 @@ def _boundary_words(predict: Callable[[np.ndarray], Any], cloud: _Cloud, feature
     judged = cloud.kind >= 0
     if not judged.any():
         return cloud.words(feature_names)
-    answer = _shares(predict, np.stack([cloud.x, cloud.y], axis=1)).argmax(1)
+    shares = _shares(predict, np.stack([cloud.x, cloud.y], axis=1))
+    answer = np.where(np.isfinite(shares).all(1), shares.argmax(1), -1)  # what is no probability answers nothing, and is not right
     right, n = int((answer == cloud.kind)[judged].sum()), int(judged.sum())
     said = f"Regions of a classifier; {right:,} of {n:,} points ({right / n:.1%}) lie on their own side: "
     each = []
@@ -188,7 +189,9 @@ class _Cloud:
             if not self.by_class:
                 colour, shape = CLASSES[0], "o"
             size = 6.0 if shape == "*" else 4.0  # a star has less ink
-            ax.plot(self.x[some], self.y[some], shape, color=colour, markersize=size, markeredgewidth=0, alpha=0.85, label=self.name(k))
+            name = self.name(k)
+            name = f" {name}" if name.startswith("_") else name  # matplotlib leaves labels out of the legend that begin so
+            ax.plot(self.x[some], self.y[some], shape, color=colour, markersize=size, markeredgewidth=0, alpha=0.85, label=name)
         if len(self.x):
             left, right, bottom, top = _sides(self.x, self.y)
             ax.set(xlim=(left, right), ylim=(bottom, top))

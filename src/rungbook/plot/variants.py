@@ -30,7 +30,7 @@ def variants(
     """
     splits = [s for s in PLACES if any(s in v for v in values.values())]
     rows = {label(variant, 34): {s: [x for x in v[s] if math.isfinite(x)] for s in splits if s in v} for variant, v in values.items()}
-    said = [f"{row}: " + ", ".join(f"{s} {number(mean(x))}" for s, x in v.items() if x) for row, v in rows.items()]
+    said = [f"{row}: " + (", ".join(f"{s} {number(mean(x))}" for s, x in v.items() if x) or "no finite values") for row, v in rows.items()]
     alt = (
         f"{spoken(name)} by variant, mean over the seeds. "
         + "; ".join(said)

@@ -134,6 +134,8 @@ def _one_group(first: Group, second: Group, metric: str) -> Verdict:
     seeds = [s for s, record in first.by_seed.items() if metric in _test(record)]
     if first.run.path == second.run.path:
         why = f"{first.run.name} is one run: it has the same settings, data and results as itself"
+    elif _seed(first.record) == _seed(second.record) and _data_mark(first.record) != _data_mark(second.record):
+        why = "the two runs have the same settings and seed, but the data changed between them: their results cannot be compared"
     elif _seed(first.record) == _seed(second.record):
         why = "the two runs have the same settings and seed: where their results differ, versions, threads or device do"
     else:
@@ -205,6 +207,11 @@ def _has(first: Group, second: Group, seed: int, metric: str) -> bool:
 def _same_test(first: dict[str, Any], second: dict[str, Any]) -> bool:
     marks = [r.get("data", {}).get("test", r.get("data", {}).get("fingerprint")) for r in (first, second)]
     return bool(marks[0]) and marks[0] == marks[1]
+
+
+def _data_mark(record: dict[str, Any]) -> Any:
+    """What the run was trained and judged on, in short."""
+    return record.get("data", {}).get("fingerprint")
 
 
 def _seed(record: dict[str, Any]) -> int | None:

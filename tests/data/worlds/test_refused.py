@@ -6,15 +6,16 @@ import re
 
 import pytest
 
+from rungbook.data.load import load_data
 from rungbook.data.worlds.registry import make_world
-from rungbook.errors import UsageError
+from rungbook.errors import DataError, UsageError
 
 IMPOSSIBLE = {
     "line(weights=())": "empty",
     "line(noise=-1.0)": "0 or more",
     "line(weights=(1.0, 1e999))": "finite",
-    "line(weights=(1, 2), features=3)": "a single weight",
-    "line(features=-1)": "a single weight",
+    "line(weights=(1, 2), features=3)": "one weight can stand",
+    "line(features=-1)": "one weight can stand",
     "polynomial(degree=0)": "1 to 20",
     "polynomial(degree=21)": "1 to 20",
     "polynomial(weights=())": "1 to 21",
@@ -50,6 +51,17 @@ IMPOSSIBLE = {
     "spirals(turns=5, width=0.2)": "0.15 touch",
     "spirals(arms=3, flip=0.7, width=0.1)": "0.6667",
     "density(modes=0)": "1 to 12",
+    "blobs(n=9)": "nothing to split",
+    "blobs(n=1000000000000)": "10,000,000 samples at most",
+    "shapes(n=10000000, side=128)": "8 at most",
+    "line(weights=(1.0,), features=100000000)": "1 to 10,000 features",
+    "line(noise=1e200)": "squared in float32",
+    "line(bias=1e9)": "float32 rounds it away",
+    "polynomial(weights=(1e6, 0.01), noise=0.01)": "float32 rounds it away",
+    "sinusoid(amplitude=1e300)": "squared in float32",
+    "sinusoid(high=1e300, frequency=0.0)": "squared in float32",
+    "parabola(reach=1e200)": "squared in float32",
+    "parabola(offset=1e12)": "float32 rounds it away",
     "density(modes=13)": "1 to 12",
 }
 """What nothing can satisfy -> what the message says is possible."""
@@ -95,3 +107,28 @@ def test_what_is_barely_possible_is_accepted(text: str):
     assert len(world.sample(20).x) == 20
     assert world.limits()
     hash(world)
+
+
+def test_seeds_below_0_are_refused():
+    with pytest.raises(UsageError, match="seed is -1"):
+        make_world("blobs").sample(10, seed=-1)
+
+
+@pytest.mark.parametrize("name", ["cars", "shapes"])
+def test_too_few_samples_are_told_how_to_get_more(name: str):
+    with pytest.raises(DataError, match="E113") as caught:
+        load_data(f"world:{name}(n=10)")
+    offered = re.search(r"world:.+", caught.value.fix)
+    assert offered, caught.value.fix
+    assert len(load_data(offered.group()).train.source) > 100
+
+
+def test_a_parameter_given_twice_is_refused():
+    with pytest.raises(UsageError, match="E202"):
+        make_world("blobs(classes=4, classes=5)")
+
+
+def test_a_large_constant_does_not_swallow_the_spread():
+    """A constant adds nothing to the variance; the difference of two large numbers has lost it."""
+    plain, lifted = (make_world(f"polynomial(weights=({c}, 1.0), noise=1.0)").limit("r2").value for c in (0.0, 999_000.0))
+    assert lifted == plain == pytest.approx(0.5, abs=1e-12)

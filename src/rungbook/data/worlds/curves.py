@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rungbook.data.worlds.line import normal_limits
+from rungbook.data.worlds.line import LARGEST, normal_limits, too_coarse
 from rungbook.data.worlds.world import Limit, Sample, World
 from rungbook.plot.style import Picture
 
@@ -46,6 +46,10 @@ class Polynomial(World):
         self._require(1 <= len(self.weights) <= MOST_TERMS + 1, found, "weights=(5, 1.2, -3.4, 5.6)")
         finite = all(map(math.isfinite, (*self.weights, self.noise)))
         self._require(finite and self.noise >= 0, f"noise is {self.noise}, weights {self.weights}; finite and noise 0 or more", "noise=0.1")
+        # by size the terms rank as their second moments do; their sum bounds that of the polynomial from above
+        size = sum(abs(c) * math.sqrt(_normal_moment(2 * i)) for i, c in enumerate(self._coefficients()))
+        if problem := too_coarse(self.noise, size):
+            self._require(False, problem, "weights=(5, 1.2, -3.4, 5.6), noise=0.1")
 
     def sample(self, n: int, seed: int = 0) -> Sample:
         rng = self.rng(seed)
@@ -56,7 +60,7 @@ class Polynomial(World):
         return Sample(terms.astype(np.float32), y[:, None].astype(np.float32), {"mean": mean, "x": x})
 
     def limits(self) -> dict[str, Limit]:
-        c = self._coefficients()
+        c = [0.0, *self._coefficients()[1:]]  # a constant adds nothing to the spread, but a large one would swallow its digits
         moments = [_normal_moment(i) for i in range(2 * len(c) - 1)]
         mean = sum(c[i] * moments[i] for i in range(len(c)))
         square = sum(c[i] * c[j] * moments[i + j] for i in range(len(c)) for j in range(len(c)))
@@ -141,6 +145,9 @@ class Sinusoid(Curve):
         waves = abs(self.frequency) * self.high / (2 * math.pi)
         self._require(waves <= 100, f"frequency={self.frequency}, high={self.high} make {waves:.0f} waves; 100 at most", "frequency=2")
         self._require(self.power <= 5, f"power is {self.power}; above 5 nothing is left of the sine", "power=2")
+        slope = self.high**self.power if self.high <= LARGEST else math.inf
+        if problem := too_coarse(self.noise, abs(self.amplitude) + slope):
+            self._require(False, problem, "noise=0.5, amplitude=2, high=5")
 
     def curve(self, x: np.ndarray) -> np.ndarray:
         return self.amplitude * np.sin(self.frequency * x) + x**self.power
@@ -178,6 +185,8 @@ class Parabola(Curve):
         numbers = (self.noise, self.curvature, self.offset, self.reach)
         good = all(map(math.isfinite, numbers)) and self.noise >= 0 and self.reach > 0
         self._require(good, f"noise, curvature, offset, reach are {numbers}; finite, noise 0 or more, reach above 0", "noise=5, reach=10")
+        if problem := too_coarse(self.noise, abs(self.curvature) * self.reach * self.reach + abs(self.offset)):
+            self._require(False, problem, "noise=5, curvature=3, offset=2, reach=10")
 
     def curve(self, x: np.ndarray) -> np.ndarray:
         return self.curvature * x**2 + self.offset

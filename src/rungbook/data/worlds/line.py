@@ -11,6 +11,12 @@ import numpy as np
 from rungbook.data.worlds.world import Limit, Sample, World
 from rungbook.plot.style import Picture
 
+DIGITS = 1e6
+"""How far above the noise values may lie: float32 then rounds them by at most an eighth of the noise, which adds 0.1% to its variance."""
+LARGEST = 1e15
+"""Of the values: their squares, and the squares' sums, still fit into float32."""
+MOST_FEATURES = 10_000
+
 
 @dataclass(frozen=True)
 class Line(World):
@@ -41,9 +47,11 @@ class Line(World):
         finite = all(map(math.isfinite, (*self.weights, self.bias, self.noise)))
         found = f"noise is {self.noise}, bias {self.bias}, weights {self.weights}; finite and noise 0 or more"
         self._require(finite and self.noise >= 0, found, "noise=1.0")
-        found = f"features is {self.features} with {len(self.weights)} weights; a single weight can stand for any number of features"
-        fits = self.features in (0, len(self.weights)) or (len(self.weights) == 1 and self.features > 0)
+        found = f"features is {self.features} with {len(self.weights)} weights; one weight can stand for 1 to {MOST_FEATURES:,} features"
+        fits = self.features in (0, len(self.weights)) or (len(self.weights) == 1 and 0 < self.features <= MOST_FEATURES)
         self._require(fits, found, "weights=(0.01,), features=200")
+        if problem := too_coarse(self.noise, math.hypot(*self._all_weights(), self.bias)):
+            self._require(False, problem, "weights=(3,), bias=2, noise=1")
 
     def sample(self, n: int, seed: int = 0) -> Sample:
         rng = self.rng(seed)
@@ -65,6 +73,21 @@ class Line(World):
     def _all_weights(self) -> np.ndarray:
         """One a feature."""
         return np.full(self.features, self.weights[0], float) if self.features else np.asarray(self.weights, float)
+
+
+def too_coarse(noise: float, size: float) -> str:
+    """Why float32 cannot hold what a regression world generates, or "": a limit would be missed by rounding alone.
+
+    Args:
+        noise: its standard deviation.
+        size: of the values without it, about; inf where it cannot be computed.
+    """
+    if not max(size, noise) <= LARGEST:
+        return f"the values reach about {max(size, noise):.1g}; {LARGEST:.0e} at most can be squared in float32"
+    if noise and size > DIGITS * noise:
+        least = f"0 or {size / DIGITS:.2g} and more"
+        return f"noise is {noise:g} beside values of about {size:.2g}, where float32 rounds it away; {least} would show"
+    return ""
 
 
 def normal_limits(noise: float, spread: float, *, error: float = 0.0, how: str = "closed form") -> dict[str, Limit]:

@@ -124,6 +124,8 @@ class HiddenMarkov(World):
             for colour, table, left in ((TRAIN, tables.transition, 0.0), (VALID, tables.emission, S + gap)):
                 for s, row in enumerate(table):
                     for k, p in enumerate(row):
+                        if p < 0.01 * table.max():  # nothing would be seen, and many of them make the picture heavy
+                            continue
                         ax.add_patch(
                             Rectangle((left + k - 0.47, s - 0.47), 0.94, 0.94, facecolor=colour, alpha=0.85 * p / table.max(), linewidth=0)
                         )

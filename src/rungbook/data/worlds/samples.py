@@ -16,7 +16,7 @@ from rungbook.data.split import split_indices
 from rungbook.data.target import ClassTarget, NumberTarget, Target
 from rungbook.data.worlds.registry import make_world
 from rungbook.data.worlds.world import World
-from rungbook.errors import UsageError, did_you_mean
+from rungbook.errors import DataError, UsageError, did_you_mean
 
 TEST_SAMPLES = {"array": 10_000, "table": 5_000, "image": 2_000}
 """Kind -> samples drawn for test: a world is never short of new ones, and a large test part leaves little to chance."""
@@ -40,6 +40,7 @@ def world_data(
 
     Raises:
         UsageError: E201 no such world, parameter or option, E202 an impossible parameter, E116 a world without samples to learn from.
+        DataError: E113 too few samples to split.
     """
     world = make_world(what)
     given = {k: v for k, v in options.items() if v is not None}
@@ -51,7 +52,13 @@ def world_data(
         raise UsageError("E201", f'{world} ({world.kind}) has no option "{unknown[0]}".', did_you_mean(unknown[0], known))
     common = {"valid": valid, "seed": seed, "batch_size": batch_size, "workers": workers}
     fresh = TEST_SAMPLES.get(world.kind, 0) if test else 0
-    data = _MAKERS[world.kind](world, fresh, test, common, given)
+    try:
+        data = _MAKERS[world.kind](world, fresh, test, common, given)
+    except DataError as error:
+        if error.code != "E113":
+            raise
+        more = f"n={max(1000, 10 * world.n)}"  # a world has samples without end: nobody has to add any
+        raise DataError("E113", error.message, f"{more}, as in world:{world.name}({more})") from error
     limits = world.limits()
     data.facts |= {
         "world": str(world),

@@ -26,6 +26,8 @@ DARK, CONTRAST = (10, 70), (90, 160)
 """Brightness of the background, and how much brighter a shape is, in 1/255 of each channel."""
 MOST_NOISE = 25.0
 """With more noise than this the smallest shapes are no longer told apart, and the limits would not hold."""
+MOST_BYTES = 8_000_000_000
+"""Of images and both kinds of masks together, which are held in memory."""
 CHUNK = 2_000_000
 """Pixels drawn at a time: working copies stay within some 100 MB."""
 
@@ -79,6 +81,11 @@ class Shapes(World):
         message = f"flip is {self.flip}; it must be 0 or more and below {none:.4g}, at which labels say nothing of {self.classes} classes"
         self._require(0 <= self.flip < none, message, f"classes={self.classes}, flip=0.1")
         self._require(0 <= self.noise <= MOST_NOISE, f"noise is {self.noise}; 0 to {MOST_NOISE:g} leave the shapes clear", "noise=12")
+        size = self.side**2 * (self.channels + 2 * self.objects)
+        message = f"n is {self.n:,}: images and masks of {self.n * size / 1e9:,.1f} GB; {MOST_BYTES / 1e9:g} at most"
+        fits = min(10_000, MOST_BYTES // size)
+        fix = f"n={fits}, side={self.side}, objects={self.objects}"
+        self._require(self.n * size <= MOST_BYTES, message, fix)
         most_noise = self._smallest / 4
         message = f"box_noise is {self.box_noise}; 0 to {most_noise:.3g} pixels are possible, or the sides of a box would change places"
         self._require(0 <= self.box_noise <= most_noise, message, "box_noise=0.5")

@@ -17,6 +17,9 @@ import numpy as np
 from rungbook.errors import UsageError, did_you_mean
 from rungbook.plot.style import Picture
 
+MOST_SAMPLES = 10_000_000
+"""Samples a world is asked for at most: more do not fit into the memory of small machines."""
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -66,6 +69,7 @@ class World(ABC):
 
     def __post_init__(self) -> None:
         self._require(self.n >= 10, f"n is {self.n}; a world of fewer than 10 samples has nothing to split", "n=1000")
+        self._require(self.n <= MOST_SAMPLES, f"n is {self.n:,}; {MOST_SAMPLES:,} samples at most can be held in memory", "n=100000")
 
     @abstractmethod
     def sample(self, n: int, seed: int = 0) -> Sample:
@@ -92,7 +96,9 @@ class World(ABC):
         return known[metric]
 
     def rng(self, seed: int) -> np.random.Generator:
-        """The random numbers of a seed, other ones in every kind of world."""
+        """The random numbers of a seed, other ones in every kind of world. Raises UsageError E202 for a seed below 0."""
+        if seed < 0:
+            raise UsageError("E202", f"{self}: seed is {seed}; seeds are whole numbers of 0 or more.", "seed=0")
         return np.random.default_rng([seed, zlib.crc32(self.name.encode())])
 
     def __str__(self) -> str:
