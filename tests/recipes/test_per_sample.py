@@ -60,7 +60,9 @@ def test_numbers_come_back_in_the_users_units(tmp_path: Path, log: bool) -> None
     assert kept.error is not None
     assert kept.error == pytest.approx((target.decode(output) - target.values(truth)).numpy(), rel=1e-4)
     assert kept.loss == pytest.approx(0.01, rel=1e-3), "in the model's units"
-    assert fits_record(kept, scores(target, truth, output))
+    figures = scores(target, truth, output)
+    assert fits_record(kept, figures)
+    assert not fits_record(kept, {**figures, "root_mean_squared_error": 1.001 * figures["root_mean_squared_error"]})
 
 
 def test_the_order_is_part_of_the_mark(tmp_path: Path) -> None:

@@ -106,6 +106,11 @@ def test_limits_against_sampling(world: Translation) -> None:
     hits = np.array([world.best(x) == y for x, y in zip(drawn.x, drawn.y, strict=True)])
     accuracy = world.limit("accuracy").value
     assert abs(hits.mean() - accuracy) <= 3 * math.sqrt(accuracy * (1 - accuracy) / len(hits))
+    # closer, as less is left to chance: how probable it is that all choices of a sentence are the preferred ones
+    chances = np.array([math.prod(max(piece.ways.values()) for piece in world.pieces(x)) for x in drawn.x])
+    sure = float(chances.std() / math.sqrt(len(chances)))
+    assert abs(chances.mean() - accuracy) <= 3 * sure + 1e-12
+    assert 3 * sure < 0.08 * accuracy, "this sample could not tell a wrong limit"
     if world.synonyms > 1:
         assert error < 0.005
         for wrong in (1.05 * limit, 0.95 * limit):

@@ -119,6 +119,15 @@ def test_it_becomes_data_with_its_limit(world: World):
     assert not [f for f in data.findings if f.code != "note"], "the audit has something against it"
 
 
+def test_no_test_sample_is_one_of_train_or_valid():
+    data = load_data("world:line(n=2000)", seed=3)
+    assert data.valid is not None
+    assert data.test is not None
+    seen, new = ({x.item() for source in part for x in source.x} for part in ([data.train.source, data.valid.source], [data.test.source]))
+    assert len(seen) > 1990
+    assert len(seen & new) < 5, "rounded to float32 a few meet by chance"
+
+
 def test_more_features_than_samples():
     data = load_data("world:line(n=40, weights=[0.01], features=200, bias=0.05, noise=0.01)", valid=0.5)
     x, y = data.one_batch(100)
