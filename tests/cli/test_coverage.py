@@ -53,6 +53,16 @@ def test_a_row_and_the_faults(rung: Rung) -> None:
     assert "S1-2 Softmax before a cross-entropy" in rung("coverage s1-2").text
 
 
+def test_several_at_once(rung: Rung) -> None:
+    said, found = rung("coverage l S1-2 o07 L"), rung("coverage l S1-2 o07 L --json").json
+    assert said.code == 0
+    assert set(found["rows"]) == {row.id for row in load_features().section("L")} | {"S1-2", "O07"}
+    assert said.text.count(" by nothing") == 1, "what is asked for twice is told once"
+    assert "O07 Early stopping" in said.text
+    assert "S1-2 Softmax" in said.text
+    assert rung("coverage L M99 --json").json["fix"].startswith("Did you mean rung coverage M")
+
+
 def test_a_recipe_is_what_comes_next(rung: Rung) -> None:
     by = {id: names["recipe"] for id, names in covered().items() if state(names) == "recipe"}
     id, names = next(iter(by.items()))

@@ -63,7 +63,7 @@ def test_real_lines_and_all_that_is_missing(rung: Rung, place: Path) -> None:
     assert list(load_ledger().entries) == ["draw_test data=mnist shift=0.1"]
     answer = rung("measure --all --seeds 2 --json")
     assert answer.code == 0
-    assert answer.json["key"] == "draw_test"
+    assert [line["key"] for line in answer.json["lines"]] == ["draw_test"], "one of all is a list of one"
     assert len(load_ledger().entries) == 2
     answer = rung("measure --all --real")
     assert answer.code == 0
@@ -83,6 +83,31 @@ def test_stale_lines_are_measured_again(rung: Rung, place: Path) -> None:
     assert "about 0:0" in answer.text, "how long it took last time"
 
 
+def test_code_edited_meanwhile_makes_no_fresh_line(rung: Rung, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured is the code that was loaded; by the time the line is written the file may say something else."""
+    from rungbook.recipes import measure as module
+
+    loaded = drawn(2).stamp
+    seed = module.measure_seed
+
+    def and_edit(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr("rungbook.recipes.stamp.code_hash", lambda cls: "e" * 16)
+        return seed(*args, **options)
+
+    monkeypatch.setattr(module, "measure_seed", and_edit)
+    assert rung("measure --all --seeds 2").code == 0
+    entry = load_ledger().get("draw_test")
+    assert entry.stamp == loaded
+    assert [e.stale() for e in load_ledger().entries.values()] == [["its code"]] * 3
+
+
+def test_what_cannot_be_written_is_not_measured(rung: Rung, place: Path) -> None:
+    (place / "results").write_text("no folder")
+    answer = rung("measure draw_test --seeds 2 --json")
+    assert (answer.code, answer.json["error"]) == (4, "E405")
+    assert SEEN == []
+
+
 def test_ctrl_c_writes_no_half_line(rung: Rung, place: Path) -> None:
     before = append(drawn(2, shift=0.3)).read_bytes()
     SEEN.clear()
@@ -91,7 +116,7 @@ def test_ctrl_c_writes_no_half_line(rung: Rung, place: Path) -> None:
     assert SEEN == [0, 1, 2]
     assert answer.code == 5
     assert "stopped; no line was written, draw_test is not among them" in answer.text
-    assert "Go on: rung measure draw_test" in answer.text
+    assert "Go on: rung measure draw_test --seeds 4" in answer.text
     assert (place / "results" / "ledger.jsonl").read_bytes() == before
     SEEN.clear()
     assert rung("measure draw_test --seeds 4 --json").json == {"status": "interrupted", "lines": [], "exit": 5}
@@ -105,7 +130,7 @@ def test_ctrl_c_keeps_the_lines_before(rung: Rung, place: Path) -> None:
     answer = rung("measure --all --seeds 3")  # draw_test, which is missing, then the stale one
     assert answer.code == 5
     assert SEEN == [0, 1, 2, 0]
-    assert "stopped; 1 of 2 lines written, draw_test shift=0.3 is not among them. Go on: rung measure --all" in answer.text
+    assert "stopped; 1 of 2 lines written, draw_test shift=0.3 is not among them. Go on: rung measure --all --seeds 3" in answer.text
     assert load_ledger().get("draw_test").seeds == [0, 1, 2]
     STOP.clear()
     SEEN.clear()

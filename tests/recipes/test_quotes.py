@@ -113,6 +113,18 @@ def test_a_quote_that_is_not_closed(place: Path, ledger: Ledger, text: str) -> N
     assert fix.startswith("End it with <!-- /")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [SHARP.replace("ledger", "Ledger"), SHARP.replace("ledger", "leger"), "<!-- / -->", SHARP + "<!-- / -->", "<!-- /ledger table -->"],
+)
+def test_a_close_without_a_quote_is_told(place: Path, ledger: Ledger, text: str) -> None:
+    """A marker that is misspelt would leave a figure in the text that nothing checks."""
+    ((message, fix),) = problems(place, ledger, "a\n" + text.format("99.9 %"))
+    assert message.startswith("README.md: Line 2: <!-- /")
+    assert message.endswith("closes nothing.")
+    assert fix.startswith("Begin with <!-- ledger")
+
+
 def test_a_table_of_lines(place: Path, ledger: Ledger) -> None:
     chosen, every = "<!-- ledger table: draw_test shift=0.1; draw_test -->", "<!-- ledger table -->"
     text = "".join(f"text\n{opening}\n<!-- /ledger table -->\n" for opening in (chosen, every))

@@ -14,13 +14,13 @@ import pytest
 from rich.console import Console
 
 import rungbook
-from rungbook.errors import UsageError
+from rungbook.errors import DataError, EnvironmentProblem, UsageError
 from rungbook.recipes import session
 from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.ending import Stopped
 from rungbook.recipes.once import train_once
 from rungbook.recipes.recipe import RECIPES, recipe
-from rungbook.recipes.runs import find_run
+from rungbook.recipes.runs import all_runs, find_run
 from rungbook.recipes.settings import Count, Rate, Reported
 from rungbook.recipes.study import Found, Say, Study, gather
 
@@ -57,12 +57,15 @@ def own_recipes() -> Iterator[None]:
         fits: ClassVar[tuple[str, ...]] = ("digits", "world:line")
         data: str = "digits"
         fail: bool = False
+        wrong: str = ""
 
         def find(self, say: Say, *, pictures: bool = False) -> Found:
             SEEN.append(self.seed)
             say(f"counting from {self.seed}")
             if self.fail and len(SEEN) > 1:
                 raise KeyboardInterrupt
+            if self.wrong:
+                raise DataError("E113", "no samples", "") if self.wrong == "data" else EnvironmentProblem("E401", "a full disk", "")
             errors = {"far": {"fit": {self.metric: 10.0 + self.seed}}, "near": {"fit": {self.metric: 1.0 + self.seed}}}
             return Found(errors, 100, {"name": "digits", "fingerprint": "f", "test": "t", "facts": {}}, sentences=[f"seed {self.seed}"])
 
@@ -166,3 +169,26 @@ def test_a_stopped_study_is_done_again_in_its_folder() -> None:
     with pytest.raises(UsageError, match="is finished") as error:
         session.resume(run, changes={}, console=Console(file=out))
     assert "report.html" in error.value.fix
+
+
+def test_a_study_that_cannot_be_done_is_not_offered_again() -> None:
+    with pytest.raises(DataError):
+        carry_out(made("count_test", wrong="data"))
+    failed = all_runs()[-1]
+    assert (failed.record()["status"], failed.record()["error"]["error"]) == ("failed", "E113")
+    with pytest.raises(UsageError, match="would fail again: no samples") as error:
+        session.resume(failed, changes={}, console=Console(file=io.StringIO()))
+    assert error.value.fix == "Start anew: rung train count_test"
+    with pytest.raises(EnvironmentProblem):
+        carry_out(made("count_test", wrong="disk"))
+    assert session.newest_resumable().record()["status"] == "interrupted", "a disk can be emptied"
+
+
+def test_a_study_done_again_keeps_its_settings() -> None:
+    with pytest.raises(EnvironmentProblem):
+        carry_out(made("count_test", wrong="disk", seeds=2))
+    run = session.newest_resumable()
+    with pytest.raises(UsageError, match="seeds was 2, now 5") as error:
+        session.resume(run, changes={"seeds": 5, "seed": 0}, console=Console(file=io.StringIO()))
+    assert error.value.code == "E204"
+    assert error.value.fix == "Leave them out, or start a new run: rung train count_test seeds=5 wrong=disk"

@@ -13,7 +13,10 @@ FAULTS = "S"
 
 
 def coverage(
-    what: Annotated[str, typer.Argument(help="A section's letter, a row, or S for the courses' own faults; left out: all.")] = "",
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(help="Letters of sections, rows, S for the courses' own faults; left out: all.", metavar="[SECTION|ROW]..."),
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> int:
@@ -23,19 +26,21 @@ def coverage(
     from rungbook.recipes.about_data import plain
     from rungbook.recipes.coverage import KINDS, checkout, covered, load_features, missing_folders, state
 
-    features, asked = load_features(), what.upper()
+    features, asked = load_features(), list(dict.fromkeys(word.upper() for word in what or []))
     known = [*features.sections, FAULTS, *features.ids()]
-    if asked and asked not in known:
-        raise UsageError("E201", f'There is no section and no row "{what}".', did_you_mean(asked, known, "rung coverage {}"))
+    for word in asked:
+        if word not in known:
+            raise UsageError("E201", f'There is no section and no row "{word}".', did_you_mean(word, known, "rung coverage {}"))
     table = covered()
     titles = {**{row.id: row.title for row in features.rows.values()}, **features.faults}
-    chosen = [id for id in table if id.startswith(asked)] if asked else list(features.rows)
+    chosen = [id for id in table if id.startswith(tuple(asked))] if asked else list(features.rows)
     out = console(as_json)
-    if asked in titles:
-        _one(out, asked, table[asked])
-    elif asked:
-        _section(out, asked, chosen, table)
-    else:
+    for word in asked:
+        if word in titles:
+            _one(out, word, table[word])
+        else:
+            _section(out, word, [id for id in table if id.startswith(word)], table)
+    if not asked:
         _all(out, table)
     if missing := missing_folders(checkout()):
         plain(out, f"no {' and no '.join(f'{kind}s' for kind in missing)} here to be counted", "dim")
@@ -108,7 +113,7 @@ def _by(by: dict[str, list[str]]) -> str:
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in by.items() if names)
 
 
-def _next(asked: str, ids: list[str], table: Any) -> str:
+def _next(asked: list[str], ids: list[str], table: Any) -> str:
     """What to do with what was shown: train what there is, or look at the section that wants most."""
     from rungbook.recipes.coverage import load_features, state
 

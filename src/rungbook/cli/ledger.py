@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rungbook.recipes.ledger import Entry, Ledger
 
 FRESH, NEVER, QUOTED = "fresh", "never measured", "quoted but missing"
+WRITE = "rung ledger --write"
 
 
 def ledger(
@@ -31,7 +32,7 @@ def ledger(
 
     root = checkout()
     if write and key:
-        raise UsageError("E201", "--write is for all texts, not for a line.", "rung ledger --write")
+        raise UsageError("E201", "--write is for all texts, not for a line.", WRITE)
     if write:
         return _write(root, load_ledger(), as_json)
     if key:
@@ -156,7 +157,7 @@ def _next(rows: list[dict[str, Any]], damaged: list[Any], wrong: list[Any]) -> s
     if "stale" in states:
         return "rung measure --stale --real"
     if wrong and QUOTED not in states:
-        return "rung ledger --write"
+        return next((str(e.fix) for e in wrong if e.fix != WRITE), WRITE)
     return "rung measure --all --real" if NEVER in states or QUOTED in states else f"rung ledger {rows[0]['key']}"
 
 

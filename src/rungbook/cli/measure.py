@@ -30,12 +30,13 @@ def measure(
     from rungbook.cli.answer import INTERRUPTED, console, emit
     from rungbook.errors import RungError
     from rungbook.recipes.about_data import plain
-    from rungbook.recipes.ledger import read_ledger
+    from rungbook.recipes.ledger import check_writable, read_ledger
     from rungbook.recipes.measure import check_seeds
 
-    check_seeds(" ".join([recipe or "--all", *(settings or [])]), seeds)
+    check_seeds(" ".join([recipe or ("--stale" if stale else "--all"), *(settings or [])]), seeds)
     out, ledger = console(as_json), read_ledger()
     recipes = _chosen(recipe, settings or [], ledger, real=real, everything=everything, stale=stale)
+    check_writable()
     done: list[Entry] = []
     failed: list[tuple[str, RungError]] = []
     try:
@@ -50,7 +51,8 @@ def measure(
                 plain(out, f"  {error.code} {error.message}", "red")
     except KeyboardInterrupt:
         kept = f"{len(done)} of {len(recipes)} lines written" if done else "no line was written"
-        again = f"rung measure {'--all' if everything else '--stale' if stale else one.key}"
+        words = ["--all" if everything else "--stale" if stale else one.key, *(["--real"] if real and not recipe else [])]
+        again = " ".join(["rung measure", *words, f"--seeds {seeds}"])
         out.print(f"[yellow]stopped; {kept}, {one.key} is not among them.[/] Go on: {again}", soft_wrap=True)
         if as_json:
             emit({"status": "interrupted", "lines": [_answer(e) for e in done], "exit": INTERRUPTED})
@@ -62,12 +64,12 @@ def measure(
     plain(out, "see all: rung ledger", "dim")
     if as_json:
         several = {"lines": [_answer(e) for e in done], "failed": {k: why.describe() for k, why in failed}}
-        emit(_answer(done[0]) if len(recipes) == 1 else several)
+        emit(several if everything or stale or real else _answer(done[0]))
     return failed[0][1].exit_code if failed else 0
 
 
 class _Asked:
-    """A recipe to be measured.
+    """A recipe to be measured, with the stamp of its code as it is loaded now: the last of many is measured hours later.
 
     Args:
         recipe: with its settings.
@@ -75,8 +77,9 @@ class _Asked:
 
     def __init__(self, recipe: Any) -> None:
         from rungbook.recipes.ledger import key_of
+        from rungbook.recipes.stamp import stamp
 
-        self.recipe, self.key = recipe, key_of(recipe)
+        self.recipe, self.key, self.stamp = recipe, key_of(recipe), stamp(recipe)
 
 
 def _chosen(name: str, words: list[str], ledger: Ledger, *, real: bool, everything: bool, stale: bool) -> list[_Asked]:
@@ -138,7 +141,7 @@ def _measure(out: Any, asked: _Asked, seeds: int) -> Entry:
         if said == 1 and seconds * (seeds - 1) >= 5:
             plain(out, f"  about {duration(seconds * (seeds - 1))} to go", "dim")
 
-    entry = measured(asked.recipe, seeds, say)
+    entry = measured(asked.recipe, seeds, say, stamped=asked.stamp)
     path = ledger.append(entry)
     tell(out, entry)
     plain(out, f"  written: {shown_path(path)}", "dim")

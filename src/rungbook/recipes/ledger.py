@@ -79,7 +79,7 @@ class Entry:
     def line(self) -> str:
         """The line of the ledger, without its end."""
         body = {"format": FORMAT, **_finite(dataclasses.asdict(self))}
-        return json.dumps({**body, "line": _sha(body)}, ensure_ascii=False)
+        return _json({**body, "line": _sha(body)})
 
     def figure(self, variant: str, split: str, metric: str) -> dict[str, Any]:
         """Mean, standard deviation and values. Raises UsageError E201 with the nearest name of what is not there."""
@@ -111,6 +111,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _json(body: dict[str, Any]) -> str:
+    return json.dumps(body, ensure_ascii=False)
 
 
 def _sha(body: dict[str, Any]) -> str:
@@ -246,10 +250,9 @@ def parse_line(line: bytes) -> Entry:
     fields = {f.name for f in dataclasses.fields(Entry)}
     if set(body) - {"format"} != fields:
         raise ValueError(f"has other fields than a measurement: {', '.join(sorted(set(body) - {'format'} ^ fields))}")
-    entry = Entry(**{k: v for k, v in body.items() if k != "format"})
-    if entry.line().encode() != line:
+    if _json({**body, "line": given}).encode() != line:
         raise ValueError("is not written as rungbook writes it")
-    return entry
+    return Entry(**{k: v for k, v in body.items() if k != "format"})
 
 
 def _says_key(line: bytes) -> str:
@@ -258,6 +261,19 @@ def _says_key(line: bytes) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return key if isinstance(key, str) and not set(key) & set("\n\r`$;&|<>\\") else ""
+
+
+def check_writable(path: Path | None = None) -> None:
+    """Refuse before anything is measured what could not be written down afterwards.
+
+    Raises:
+        EnvironmentProblem: E405 the file, or the folder it would lie in, cannot be written.
+    """
+    path = home() if path is None else path
+    folder = next(f for f in path.parents if f.exists())
+    for place in (folder, path if path.exists() else folder):
+        if not os.access(place, os.W_OK) or (place == folder) != place.is_dir():
+            raise EnvironmentProblem("E405", f"{path} cannot be written: {place} stands in the way.", f"See its rights: ls -ld {place}")
 
 
 def append(entry: Entry, path: Path | None = None) -> Path:
@@ -304,4 +320,17 @@ def _append(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-__all__ = ["Damage", "Entry", "Ledger", "append", "home", "key_of", "load_ledger", "parse_line", "read_ledger", "recipe_of", "sources"]
+__all__ = [
+    "Damage",
+    "Entry",
+    "Ledger",
+    "append",
+    "check_writable",
+    "home",
+    "key_of",
+    "load_ledger",
+    "parse_line",
+    "read_ledger",
+    "recipe_of",
+    "sources",
+]

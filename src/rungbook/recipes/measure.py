@@ -29,7 +29,7 @@ from rungbook.recipes.recipe import Recipe, find_recipe, list_recipes
 from rungbook.recipes.runs import versions
 from rungbook.recipes.settings import Settings
 from rungbook.recipes.speak import headline
-from rungbook.recipes.stamp import counted, stamp
+from rungbook.recipes.stamp import Stamp, counted, stamp
 from rungbook.recipes.study import Found, Study, about, figures, gather, mean_scores
 
 SEEDS = 5
@@ -88,13 +88,20 @@ def cpu_clock() -> float:
     return sum(os.times()[:4])
 
 
-def measure(recipe: Settings, seeds: int, say: Say) -> Entry:
+def measure(recipe: Settings, seeds: int, say: Say, *, stamped: Stamp | None = None) -> Entry:
     """Carry out a recipe with the seeds `recipe.seed`, `recipe.seed + 1`, ... and give the line of the ledger.
+
+    Args:
+        seeds: how many.
+        say: takes a line for whoever waits.
+        stamped: the recipe's stamp where it was taken when the process began. What is measured is the code as it was loaded; a file
+            that somebody edits meanwhile must not pass for it.
 
     Raises:
         UsageError: E202 fewer than two seeds, or settings no key can name.
         RungError: with a message for the user.
     """
+    stamped = stamp(recipe) if stamped is None else stamped
     check_seeds(key_of(recipe), seeds)
     recipe.check()
     key = key_of(recipe)
@@ -111,7 +118,7 @@ def measure(recipe: Settings, seeds: int, say: Say) -> Entry:
         key=key,
         recipe=recipe.name,
         settings=counted(recipe),
-        stamp=stamp(recipe),
+        stamp=stamped,
         seeds=list(range(recipe.seed, recipe.seed + seeds)),
         metric=first.metric,
         split=first.split,

@@ -32,6 +32,7 @@ OPEN = re.compile(r"<!--\s*ledger\b.*?-->", re.DOTALL)
 CODE = re.compile(
     r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?^ {0,3}(?P=fence)[^\n]*$|(?P<tick>`+)(?!`)[^\n]*?(?<!`)(?P=tick)(?!`)", re.DOTALL | re.MULTILINE
 )
+CLOSE = re.compile(r"<!--\s*/(?:ledger table)?\s*-->")
 MOST_REPORTED = 3
 """Figures of courses that a row of a table shows; `rung ledger KEY` has them all."""
 EXACT = 1e-5
@@ -100,7 +101,7 @@ def find_quotes(text: str) -> list[Quote]:
     """The quotes of a Markdown text, in order; none in code blocks.
 
     Raises:
-        DataError: E306 a quote is opened and not closed.
+        DataError: E306 a quote is opened and not closed, or closed and not opened, as where "ledger" is misspelt.
     """
     masked = CODE.sub(lambda m: re.sub(r"[^\n]", "\0", m[0]), text)
     found = [
@@ -121,6 +122,12 @@ def find_quotes(text: str) -> list[Quote]:
         if broken:
             line = text.count("\n", 0, m.start()) + 1
             raise DataError("E306", f"Line {line}: {' '.join(m[0].split())} is opened and not closed.", f"End it with {closing}")
+    ends = [q.end for q in found]
+    for m in CLOSE.finditer(masked):
+        if m.start() not in ends:
+            line = text.count("\n", 0, m.start()) + 1
+            opening = "<!-- ledger table -->" if "ledger table" in m[0] else "<!-- ledger: KEY | test accuracy -->"
+            raise DataError("E306", f"Line {line}: {m[0]} closes nothing.", f"Begin with {opening}, or take it away.")
     return sorted(found, key=lambda q: q.start)
 
 

@@ -111,6 +111,7 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
     started = time.monotonic()
     recipe = _unfinished(run)
     if isinstance(recipe, Study):
+        _keeps(recipe, changes)
         plain(console, f"{run.name} is a study: it is done again, with the same result")
         return carry_out_study(recipe, label=run.name, console=console, run=run)
     with run.lock(), ending(run):
@@ -149,8 +150,11 @@ def _unfinished(run: Run) -> Any:
         use = f"Look at it: {run.path / 'report.html'}" if isinstance(recipe, Study) else f"Use it: rung predict {run.name}"
         raise UsageError("E204", f"{run.name} is finished.", f"{use}, or train another: {recipe.command(seed=recipe.seed + 1)}")
     why = record.get("error", {}).get("message", "it met a number that is not finite.")
-    slower = recipe.command(lr=1e-4 if recipe.lr == "find" else recipe.lr / 10)
-    raise UsageError("E204", f"{run.name} failed and would fail again: {why}", f"Start anew: {slower}")
+    if isinstance(recipe, Study):
+        other = f"rung train {recipe.name}"
+    else:
+        other = recipe.command(lr=1e-4 if recipe.lr == "find" else recipe.lr / 10)
+    raise UsageError("E204", f"{run.name} failed and would fail again: {why}", f"Start anew: {other}")
 
 
 def _say_what_changed(record: dict[str, Any], threads: int, device: torch.device, console: Any) -> None:
@@ -162,12 +166,18 @@ def _say_what_changed(record: dict[str, Any], threads: int, device: torch.device
             plain(console, f"{what} was {old} and is {now.get(what, 'gone')}: the result may differ in the last bits", "yellow")
 
 
-def _accept_changes(recipe: Recipe, changes: dict[str, Any], record: dict[str, Any]) -> tuple[Recipe, int]:
-    free = {"threads", "workers", "device", "data"}
-    differing = {k: v for k, v in changes.items() if v != getattr(recipe, k) and k not in free}
+def _keeps(recipe: Settings, changes: dict[str, Any]) -> None:
+    """Refuse settings that are not the run's. Raises UsageError E204 naming each."""
+    differing = {k: v for k, v in changes.items() if v != getattr(recipe, k)}
     if differing:
         listing = "; ".join(f"{k} was {getattr(recipe, k)}, now {v}" for k, v in differing.items())
-        raise UsageError("E204", f"A continued run keeps its settings: {listing}.", "Leave them out, or start a new run: rung train")
+        fix = f"Leave them out, or start a new run: {recipe.command(**differing)}"
+        raise UsageError("E204", f"A continued run keeps its settings: {listing}.", fix)
+
+
+def _accept_changes(recipe: Recipe, changes: dict[str, Any], record: dict[str, Any]) -> tuple[Recipe, int]:
+    free = {"threads", "workers", "device", "data"}
+    _keeps(recipe, {k: v for k, v in changes.items() if k not in free})
     threads = int(changes.get("threads") or record["threads"])
     return replace(recipe, **{k: v for k, v in changes.items() if k in free}), threads
 

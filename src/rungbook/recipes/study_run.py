@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rungbook.data.worlds.registry import is_world
+from rungbook.errors import EnvironmentProblem, RungError
 from rungbook.plot.variants import variants
 from rungbook.recipes.about_data import paragraph, plain
 from rungbook.recipes.comparison import compare_all, lower_is_better
@@ -58,7 +59,12 @@ def carry_out(study: Study, *, label: str, console: Any, run: Run | None = None)
             def told(seed: int, one: Found) -> None:
                 paragraph(console, f"  seed {seed}: ", figures(one, study.split, study.metric), style="dim", body="dim")
 
-            found = study.each(waiting.update, told)
+            try:
+                found = study.each(waiting.update, told)
+            except RungError as error:
+                again = isinstance(error, EnvironmentProblem)  # a disk can be emptied; all else would fail again
+                run.update(status="interrupted" if again else "failed", error=error.describe())
+                raise
         result = summarise(study, found)
         result["seconds"] = round(time.monotonic() - started, 2)
         run.update(data=found[0].data, looks=study.seeds, headline=study.metric, result={k: v for k, v in result.items() if k != "run"})
