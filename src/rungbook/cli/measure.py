@@ -165,7 +165,7 @@ def tell(out: Any, entry: Entry) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         plain(out, f"    {name:<{width}}  {value}")
-    for line in course_lines(reported(entry)):
+    for line in course_lines(reported(entry), entry.data["name"]):
         paragraph(out, "    course: ", line, body="dim")
 
 

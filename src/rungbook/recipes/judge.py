@@ -124,7 +124,10 @@ def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tens
         settings={k: Path(v).name if k in ("data", "weights") and v else v for k, v in recipe.settings().items()},  # reports are passed on
         versions={**record["versions"], "seed": recipe.seed, "threads": record["threads"], "device": record["device"]},
         looks=looks,
-        notes=[*recipe.closing(learner.model, data), *course_lines(recipe.reported)],
+        notes=[
+            *recipe.closing(learner.model, data),
+            *course_lines([r for r in recipe.reported if r.metric in result["test"]], recipe.data),
+        ],
         commands={
             "predict": f"rung predict {run.name} INPUT",
             "judge on other data": f"rung eval {run.name} PATH",

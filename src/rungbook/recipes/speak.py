@@ -153,10 +153,11 @@ def short(metric: str) -> str:
     return "".join(word[0] for word in metric.split("_")) if "_error" in metric else metric.replace("_", " ")
 
 
-def course_lines(reported: Iterable[Reported]) -> list[str]:
-    """What the courses report, and what is wrong with it."""
+def course_lines(reported: Iterable[Reported], data: str) -> list[str]:
+    """What the courses report, what is wrong with it, and on which data it was measured where that is not `data`."""
     return [
         f"{r.source} reports {short(r.metric)} {number(r.metric, r.value)} on {r.split}"
+        + (f" of {r.data}" if r.data and r.data != data else "")
         + (f" for {r.variant}" if r.variant else "")
         + (f"; {r.fault}" if r.fault else "")
         for r in reported
@@ -179,7 +180,7 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
         paragraph(console, "best possible: ", limits_in_words(result["limit"], result["test"], metric))
     for said in work.recipe.closing(work.learner.model, data):
         plain(console, said)
-    for reported in course_lines(work.recipe.reported):
+    for reported in course_lines([r for r in work.recipe.reported if r.metric in result["test"]], work.recipe.data):
         paragraph(console, "course: ", reported, body="dim")
     if better := outdone(metric, result, (low, high)):
         console.print(f"[yellow]{better} does better on this data[/]; more epochs, another lr or model=... may help")

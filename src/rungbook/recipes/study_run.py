@@ -159,7 +159,7 @@ def tell(console: Any, study: Study, found: list[Found], lines: list[str], looks
         plain(console, FIT, "dim")
     for line in lines:
         paragraph(console, "- ", line)
-    for line in course_lines(study.reported):
+    for line in course_lines(study.reported, study.data):
         paragraph(console, "course: ", line, body="dim")
 
 
@@ -172,7 +172,7 @@ def report_facts(study: Study, run: Run, found: list[Found], result: dict[str, A
     table = {v: {s: splits[s][study.metric] for s in head[1:] if study.metric in splits.get(s, {})} for v, splits in gather(found).items()}
     limit = (found[0].limit or {}).get(study.metric)
     overview = variants(table, name=study.metric, limit=limit, positive=lower_is_better(study.metric))
-    told = StudyFacts(first_line(study), caption, head, rows, lines, course_lines(study.reported), overview, found[0].pictures)
+    told = StudyFacts(first_line(study), caption, head, rows, lines, course_lines(study.reported, study.data), overview, found[0].pictures)
     return ReportFacts(
         run.name,
         recipe=study.name,

@@ -32,7 +32,7 @@ Widths = tuple[Count, ...]
 MOST = 512
 WHOLE = {"batch_size": MOST, "accumulate": 1_000_000}
 """One step an epoch, with the gradient of all training samples gathered over batches of 512."""
-FDL8, FDL9 = "FDL 8, 10,000 of MNIST", "FDL 9, 10,000 of MNIST"
+FDL8, FDL9 = "FDL 8, 10,000 images", "FDL 9, 10,000 of MNIST"
 FLOOR = "its floor is 1.461: softmax twice"
 
 
@@ -60,10 +60,10 @@ class BatchSizes(SampledRecipe, Contrast):
     covers: ClassVar[tuple[str, ...]] = ("M06",)
     real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 valid=0.2",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.964, "accuracy", FDL8, variant="full batch, 1,000 epochs", fault=BOTH),
-        Reported(0.965, "accuracy", FDL8, variant="32, 50 epochs", fault=BOTH),
+        Reported(0.964, "accuracy", FDL8, variant="full batch, 1,000 epochs", fault=BOTH, data="mnist"),
+        Reported(0.965, "accuracy", FDL8, variant="32, 50 epochs", fault=BOTH, data="mnist"),
         *(
-            Reported(loss, "log_loss", FDL8, variant=size, split="train", fault=FLOOR)
+            Reported(loss, "log_loss", FDL8, variant=size, split="train", fault=FLOOR, data="mnist")
             for size, loss in (("8", 1.496), ("64", 1.502), ("128", 1.508), ("256", 1.513))
         ),
     )
@@ -126,8 +126,8 @@ class LoaderStudy(SampledStudy):
     covers: ClassVar[tuple[str, ...]] = ("M07",)
     real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 valid=0.2",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.961, "accuracy", FDL9, variant="loop by hand", fault=BOTH),
-        Reported(1.478, "log_loss", FDL9, variant="loop by hand", split="train", fault=FLOOR),
+        Reported(0.961, "accuracy", FDL9, variant="loop by hand", fault=BOTH, data="mnist"),
+        Reported(1.478, "log_loss", FDL9, variant="loop by hand", split="train", fault=FLOOR, data="mnist"),
     )
     data: str = "digits"
     seeds: Count = 5

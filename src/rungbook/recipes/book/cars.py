@@ -171,11 +171,11 @@ class CarsStudy(Study):
     fits: ClassVar[tuple[str, ...]] = FITS
     real: ClassVar[tuple[str, ...]] = (f"data={REAL}",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(28.12, MSE, "FDL 1", variant="raw units", split="fit"),
-        Reported(4.03, "mean_absolute_error", "FDL 1", variant="raw units", split="fit"),
-        Reported(18.677, MSE, "FDL 1 (slope -6.487, intercept 23.446)", variant="standardised", split="fit"),
-        Reported(3.28, "mean_absolute_error", "FDL 1", variant="standardised", split="fit"),
-        Reported(18.677, MSE, "FDL 1", variant="autograd", split="fit"),
+        Reported(28.12, MSE, "FDL 1", variant="raw units", split="fit", data="auto-mpg"),
+        Reported(4.03, "mean_absolute_error", "FDL 1", variant="raw units", split="fit", data="auto-mpg"),
+        Reported(18.677, MSE, "FDL 1 (slope -6.487, intercept 23.446)", variant="standardised", split="fit", data="auto-mpg"),
+        Reported(3.28, "mean_absolute_error", "FDL 1", variant="standardised", split="fit", data="auto-mpg"),
+        Reported(18.677, MSE, "FDL 1", variant="autograd", split="fit", data="auto-mpg"),
     )
     seeds: Count = 5
     data: str = "world:cars"
@@ -301,7 +301,7 @@ class CarsNetwork(SquaredContrast):
     fits: ClassVar[tuple[str, ...]] = FITS
     real: ClassVar[tuple[str, ...]] = (f"data={REAL}",)
     reported: ClassVar[tuple[Reported, ...]] = tuple(
-        Reported(value, MSE, "FDL 2", variant=variant, split="fit", fault=fault)
+        Reported(value, MSE, "FDL 2", variant=variant, split="fit", fault=fault, data="auto-mpg")
         for variant, value, fault in (
             ("a line", 18.776, "the exact line has 18.677: 70 epochs end short of it"),
             ("2 linear layers", 18.682, ""),

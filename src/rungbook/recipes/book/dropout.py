@@ -12,7 +12,7 @@ from rungbook.recipes.recipe import recipe
 from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share
 
 Widths = tuple[Count, ...]
-SOURCE = "d2l, readers' runs, Fashion-MNIST"
+SOURCE = "d2l, readers' runs"
 
 
 @recipe("dropout")
@@ -33,9 +33,15 @@ class Dropout(SampledRecipe, Contrast):
     covers: ClassVar[tuple[str, ...]] = ("M12",)
     real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist", "data=fashion-mnist train_samples=5000 epochs=60 lr=0.2")
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.358, "log_loss", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out"),
-        Reported(0.869, "accuracy", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out"),
-        Reported(0.880, "accuracy", SOURCE, variant="dropout 0.2, 0.5", split="test", fault="judged after every epoch"),
+        Reported(
+            0.358, "log_loss", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out", data="fashion-mnist"
+        ),
+        Reported(
+            0.869, "accuracy", SOURCE, variant="dropout 0.2, 0.5", split="train", fault="judged with units left out", data="fashion-mnist"
+        ),
+        Reported(
+            0.880, "accuracy", SOURCE, variant="dropout 0.2, 0.5", split="test", fault="judged after every epoch", data="fashion-mnist"
+        ),
     )
     data: str = "digits"
     model: str = "mlp"

@@ -58,9 +58,16 @@ class MLPRecipe(Recipe):
     covers: ClassVar[tuple[str, ...]] = ("M11",)
     real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist batch_size=256 epochs=10", "data=mnist")
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.381, "log_loss", "d2l, readers' runs, Fashion-MNIST, 10 epochs", split="train"),
-        Reported(0.866, "accuracy", "d2l, readers' runs, Fashion-MNIST, 10 epochs", split="train"),
-        Reported(0.854, "accuracy", "d2l, readers' runs, Fashion-MNIST, 10 epochs", split="test", fault="judged after every epoch"),
+        Reported(0.381, "log_loss", "d2l, readers' runs, 10 epochs", split="train", data="fashion-mnist"),
+        Reported(0.866, "accuracy", "d2l, readers' runs, 10 epochs", split="train", data="fashion-mnist"),
+        Reported(
+            0.854,
+            "accuracy",
+            "d2l, readers' runs, 10 epochs",
+            split="test",
+            fault="judged after every epoch",
+            data="fashion-mnist",
+        ),
     )
     data: str = "digits"
     model: str = "mlp"
@@ -79,7 +86,14 @@ class SoftmaxRegressionRecipe(Recipe):
     covers: ClassVar[tuple[str, ...]] = ("M10",)
     real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist batch_size=256 epochs=10",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.83, "accuracy", "d2l, readers' runs, Fashion-MNIST", split="test", fault="0.83 to 0.85 are told, no run is stored"),
+        Reported(
+            0.83,
+            "accuracy",
+            "d2l, readers' runs",
+            split="test",
+            fault="0.83 to 0.85 are told, no run is stored",
+            data="fashion-mnist",
+        ),
     )
     data: str = "digits"
     model: str = "softmax_regression"
@@ -98,7 +112,7 @@ class FullyConnected(Recipe):
 
     covers: ClassVar[tuple[str, ...]] = ("M08",)
     real: ClassVar[tuple[str, ...]] = ("data=mnist",)
-    reported: ClassVar[tuple[Reported, ...]] = (Reported(0.97, "accuracy", "NCSA HAL, MNIST, 5 epochs", split="test"),)
+    reported: ClassVar[tuple[Reported, ...]] = (Reported(0.97, "accuracy", "NCSA HAL, 5 epochs", split="test", data="mnist"),)
     data: str = "digits"
     model: str = "mlp"
     image_size: Count | None = 28
@@ -132,8 +146,8 @@ class TooLong(Contrast):
     covers: ClassVar[tuple[str, ...]] = ("M08",)
     real: ClassVar[tuple[str, ...]] = ("data=mnist",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.1244, "log_loss", "PyTorch-Adventures, MNIST", variant="the best epoch, the 3rd"),
-        Reported(0.156, "log_loss", "PyTorch-Adventures, MNIST", variant="20 epochs"),
+        Reported(0.1244, "log_loss", "PyTorch-Adventures", variant="the best epoch, the 3rd", data="mnist"),
+        Reported(0.156, "log_loss", "PyTorch-Adventures", variant="20 epochs", data="mnist"),
     )
     data: str = "world:shapes"
     model: str = "mlp"
@@ -170,7 +184,7 @@ class TwoConv(Recipe):
 
     covers: ClassVar[tuple[str, ...]] = ("M09",)
     real: ClassVar[tuple[str, ...]] = ("data=mnist epochs=4",)
-    reported: ClassVar[tuple[Reported, ...]] = (Reported(0.98, "accuracy", "NCSA HAL, MNIST", split="test"),)
+    reported: ClassVar[tuple[Reported, ...]] = (Reported(0.98, "accuracy", "NCSA HAL", split="test", data="mnist"),)
     data: str = "digits"
     model: str = "two_conv"
     image_size: Count | None = 28

@@ -26,7 +26,7 @@ from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported
 from rungbook.recipes.study import Found, Results, Say, about
 
 Widths = tuple[Count, ...]
-SOURCE = "FDL 6, 10,000 of MNIST"
+SOURCE = "FDL 6, 10,000 images"
 
 
 @recipe("forest")
@@ -45,7 +45,9 @@ class Forest(SampledStudy):
     split: ClassVar[str] = "valid"
     covers: ClassVar[tuple[str, ...]] = ("M03", "S1-1")
     real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 trees=900 valid=0.2",)
-    reported: ClassVar[tuple[Reported, ...]] = (Reported(0.9725, "accuracy", SOURCE, variant="as the course splits", fault=RESAMPLED),)
+    reported: ClassVar[tuple[Reported, ...]] = (
+        Reported(0.9725, "accuracy", SOURCE, variant="as the course splits", fault=RESAMPLED, data="mnist"),
+    )
     data: str = "digits"
     seeds: Count = 10
     trees: Count = 100
@@ -131,10 +133,10 @@ class SoftmaxTwice(SampledRecipe, Contrast):
     covers: ClassVar[tuple[str, ...]] = ("M04", "S1-1", "S1-2")
     real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 valid=0.2 epochs=100",)
     reported: ClassVar[tuple[Reported, ...]] = (
-        Reported(0.971, "accuracy", SOURCE, variant="both faults", fault=BOTH),
-        Reported(0.959, "accuracy", SOURCE, variant="both faults", fault=f"another run; {BOTH}"),
-        Reported(0.971, "accuracy", SOURCE, variant="300 units", fault=f"{BOTH}; its README says 500 units"),
-        Reported(1.47, "log_loss", SOURCE, variant="both faults", split="train", fault=TWICE),
+        Reported(0.971, "accuracy", SOURCE, variant="both faults", fault=BOTH, data="mnist"),
+        Reported(0.959, "accuracy", SOURCE, variant="both faults", fault=f"another run; {BOTH}", data="mnist"),
+        Reported(0.971, "accuracy", SOURCE, variant="300 units", fault=f"{BOTH}; its README says 500 units", data="mnist"),
+        Reported(1.47, "log_loss", SOURCE, variant="both faults", split="train", fault=TWICE, data="mnist"),
     )
     data: str = "digits"
     valid: Share = 0.16
