@@ -81,9 +81,10 @@ def test_nothing_of_that_name(rung: Rung, word: str, fix: str) -> None:
 
 
 def test_an_installed_package_has_no_tests_to_read(rung: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rungbook.recipes import coverage
+    from rungbook.recipes import coverage, shipped
 
-    monkeypatch.setattr(coverage, "checkout", lambda: None)
+    for module in (coverage, shipped):
+        monkeypatch.setattr(module, "checkout", lambda: None)
     said = rung("coverage O07")
     assert said.code == 0
     assert "no lessons and no tests here to be counted" in said.text

@@ -1,7 +1,7 @@
 """The ledger is measured again, one seed of each line; the figure it is told by must lie where it says, for every variant and split.
 
-In the default run: lines on offline data of at most `QUICK` processor seconds a seed, the cheapest first, as many as `BUDGET` allows; those
-there is no time left for are named. The rest, and real data where RUNG_DATA has it, under `-m measure`.
+In the default run: lines of at most `QUICK` processor seconds a seed, the cheapest first, as many as `BUDGET` allows; those there is no
+time left for are named. The rest under `-m measure`. Real data where RUNG_DATA has it.
 
 A figure must lie inside mean ± 4 sd of its line, and never has less room than three standard errors of the samples it was judged on:
 accuracies by the binomial distribution (two right and two wrong added, Agresti and Coull 1998, so that 100 % has an error too); squared
@@ -87,11 +87,13 @@ def why_not(entry: Entry) -> str:
     return ""
 
 
-def offline(entry: Entry) -> bool:
+def known(entry: Entry) -> bool:
+    """Whether the recipe of a line still exists; one that is gone is told as a stale line."""
     try:
-        return is_offline(entry.rebuild())
+        entry.rebuild()
     except UsageError:
-        return False  # the recipe is gone, which is told as a stale line
+        return False
+    return True
 
 
 def quick(entries: list[Entry]) -> list[str]:
@@ -99,7 +101,7 @@ def quick(entries: list[Entry]) -> list[str]:
     chosen, used = [], 0.0
     for entry in sorted(entries, key=lambda e: (median(e.cpu_seconds), e.key)):
         seconds = median(entry.cpu_seconds)
-        if seconds <= QUICK and used + seconds <= BUDGET and offline(entry):
+        if seconds <= QUICK and used + seconds <= BUDGET and known(entry):
             chosen.append(entry.key)
             used += seconds
     return chosen
@@ -128,7 +130,7 @@ def test_the_default_run_keeps_its_budget() -> None:
 
 
 def test_what_the_budget_leaves_out_is_named() -> None:
-    left = [k for k, e in ENTRIES.items() if k not in CHOSEN and median(e.cpu_seconds) <= QUICK and offline(e)]
+    left = [k for k, e in ENTRIES.items() if k not in CHOSEN and median(e.cpu_seconds) <= QUICK and known(e)]
     if left:
         pytest.skip(f"measured again under -m measure only, for the default run has {BUDGET:g} s: {', '.join(left)}")
 

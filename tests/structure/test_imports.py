@@ -13,7 +13,22 @@ from pathlib import Path
 
 import pytest
 
-EVERYTHING = {"errors", "calls", "scratch", "models", "learner", "data", "plot", "recipes", "exercises", "view", "doctor", "scale", "export", "cli"}
+EVERYTHING = {
+    "errors",
+    "calls",
+    "scratch",
+    "models",
+    "learner",
+    "data",
+    "plot",
+    "recipes",
+    "exercises",
+    "view",
+    "doctor",
+    "scale",
+    "export",
+    "cli",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),  # a leaf: messages and exit codes, for all but scratch
     "calls": {"errors"},  # how "name(key=value)" is read, for schedules and worlds

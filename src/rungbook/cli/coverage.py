@@ -24,7 +24,8 @@ def coverage(
     from rungbook.cli.answer import console, emit
     from rungbook.errors import UsageError, did_you_mean
     from rungbook.recipes.about_data import plain
-    from rungbook.recipes.coverage import KINDS, checkout, covered, load_features, missing_folders, state
+    from rungbook.recipes.coverage import KINDS, covered, load_features, missing_folders, state
+    from rungbook.recipes.shipped import checkout
 
     features, asked = load_features(), list(dict.fromkeys(word.upper() for word in what or []))
     known = [*features.sections, FAULTS, *features.ids()]

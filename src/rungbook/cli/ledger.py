@@ -27,8 +27,8 @@ def ledger(
     Exit code 1 where a quoted figure is stale, missing or another, or a line of the ledger is damaged.
     """
     from rungbook.errors import UsageError
-    from rungbook.recipes.coverage import checkout
     from rungbook.recipes.ledger import load_ledger, read_ledger
+    from rungbook.recipes.shipped import checkout
 
     root = checkout()
     if write and key:
@@ -112,12 +112,14 @@ def _cells(entry: Entry) -> dict[str, Any]:
     """What the table says of a line."""
     from statistics import median
 
-    from rungbook.recipes.quotes import best_baseline, best_possible, course_figure, pick, reported, shown_variants
+    from rungbook.recipes.quotes import best_baseline, best_possible, course_figure, has_figure, pick, reported, shown_variants
 
+    shown = shown_variants(entry)
     return {
         "seeds": len(entry.seeds),
         "figure": f"{entry.split} {entry.metric}",
-        "ours": {v: str(pick(entry, v, f"{entry.split} {entry.metric}")) for v in shown_variants(entry)},
+        "ours": {v: str(pick(entry, v, f"{entry.split} {entry.metric}")) for v in shown},
+        "more": sum(has_figure(entry, v) for v in entry.results) - len(shown),
         "baseline": best_baseline(entry),
         "limit": best_possible(entry, entry.metric),
         "course": "; ".join(map(course_figure, reported(entry, entry.metric))),
@@ -136,12 +138,12 @@ def _table(out: Any, rows: list[dict[str, Any]]) -> None:
 
     for r in (r for r in rows if "ours" in r):
         at = r["state"]
-        paragraph(out, f"{r['key']}  ", at, style="bold", body="green" if at == FRESH else "yellow")
-        for variant, text in r["ours"].items():
-            plain(out, f"    {r['figure'].replace('_', ' ')} {text}" + (f"  {variant}" if variant else ""))
-        beside = {"baseline": r["baseline"], "best possible": r["limit"], "course": r["course"]}
-        words = [f"{name} {text}" for name, text in beside.items() if text]
-        paragraph(out, "    ", "; ".join([*words, f"{r['seeds']} seeds, {r['seconds']:.1f} s each"]), body="dim")
+        paragraph(out, r["key"], "" if at == FRESH else f"  {at}", style="bold", body="yellow")
+        ours = ", ".join(text + (f" ({variant})" if variant else "") for variant, text in r["ours"].items())
+        more = f" and {r['more']} more" if r["more"] else ""
+        beside = [f"{name} {text}" for name, text in (("baseline", r["baseline"]), ("best possible", r["limit"])) if text]
+        words = [f"{r['figure'].replace('_', ' ')}: {ours}{more}", *beside, f"{r['seeds']} seeds, {r['seconds']:.1f} s each"]
+        paragraph(out, "    ", "; ".join(words), body="dim" if at == FRESH else "")
     for state in (QUOTED, NEVER):
         if missing := [r["key"] for r in rows if r["state"] == state]:
             plain(out, f"{state}:", "yellow" if state == QUOTED else "dim")

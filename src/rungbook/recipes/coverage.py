@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rungbook.errors import UsageError, nearest
+from rungbook.recipes.shipped import checkout
 
 KINDS = ("recipe", "lesson", "test")
 """What can cover a row, the strongest claim first: a recipe's number is measured."""
@@ -94,12 +95,6 @@ def check_ids(ids: Iterable[str], where: str) -> None:
             )
 
 
-def checkout() -> Path | None:
-    """The folder of the source tree this package runs from; None where it is installed as a wheel."""
-    root = Path(__file__).resolve().parents[3]
-    return root if (root / "src" / "rungbook").is_dir() and (root / "pyproject.toml").is_file() else None
-
-
 def ids_in(path: Path) -> list[str]:
     """The ids that a Python file names in a list `covers` at its outermost level, found without running it.
 
@@ -175,7 +170,6 @@ __all__ = [
     "Features",
     "Row",
     "check_ids",
-    "checkout",
     "claims",
     "covered",
     "ids_in",

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from rungbook.errors import DataError, EnvironmentProblem, RungError, UsageError, did_you_mean, nearest
-from rungbook.recipes.coverage import checkout
 from rungbook.recipes.recipe import find_recipe, list_recipes
 from rungbook.recipes.runs import runs_folder
 from rungbook.recipes.settings import Settings, parse_settings
-from rungbook.recipes.shipped import shipped
+from rungbook.recipes.shipped import checkout, shipped
 from rungbook.recipes.stamp import NO_RESULT, Stamp, changed
 
 FORMAT = 1

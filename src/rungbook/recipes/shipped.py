@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rungbook.recipes.coverage import checkout
-
 HOMES = {"ledger.jsonl": "results/ledger.jsonl", "features.toml": "src/rungbook/features.toml"}
 """Name in the wheel -> place in the checkout, where they differ; pyproject.toml has the same for the build."""
+
+
+def checkout() -> Path | None:
+    """The folder of the source tree this package runs from; None where it is installed as a wheel."""
+    root = Path(__file__).resolve().parents[3]
+    return root if (root / "src" / "rungbook").is_dir() and (root / "pyproject.toml").is_file() else None
 
 
 def shipped(name: str) -> Path:
@@ -20,4 +24,4 @@ def shipped(name: str) -> Path:
     return root / HOMES.get(name, name) if root else Path(__file__).resolve().parents[1] / name
 
 
-__all__ = ["shipped"]
+__all__ = ["checkout", "shipped"]
