@@ -126,7 +126,7 @@ MISTAKES = {
     "a data set's name": Mistake(
         nothing, "train iris", "E201", 2, ('"iris" is a data set', "rung train mlp data=iris"), "train mlp data=iris epochs=1"
     ),
-    "a model's name": Mistake(nothing, "train two_conv", "E201", 2, ('"two_conv" is a model', "rung train digits model=two_conv")),
+    "a model's name": Mistake(nothing, "train conv_net", "E201", 2, ('"conv_net" is a model', "rung train digits model=conv_net")),
     "a recipe that needs a path": Mistake(nothing, "train images", "E201", 2, ('"images"', "rung train PATH")),
     "a folder without its path": Mistake(lambda h: (h / "photos").mkdir(), "train photos", "E203", 2, ('"photos"', "rung train ./photos")),
     "a file without its ending": Mistake(table(*rows()), "train t", "E201", 2, ("a file t.csv", "rung train ./t.csv")),

@@ -10,6 +10,7 @@ from rungbook.data.bundled import BUNDLED, frame_of
 from rungbook.data.characters import character_data
 from rungbook.data.named import data_names, named_data
 from rungbook.data.registry import DOWNLOADS
+from rungbook.data.worlds.registry import PREFIX, WORLDS
 from rungbook.errors import DataError, UsageError
 
 
@@ -58,7 +59,7 @@ def test_unknown_names() -> None:
 
 def test_data_names() -> None:
     names = data_names()
-    assert list(names) == [*BUNDLED, *DOWNLOADS]
+    assert list(names) == [*BUNDLED, *DOWNLOADS, *(PREFIX + w for w in WORLDS)]
     assert "comes with scikit-learn" in names["digits"]
     assert "11.6 MB" in names["mnist"]
 

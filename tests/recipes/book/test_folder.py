@@ -96,7 +96,7 @@ def test_a_run_on_any_folder_lists_what_it_left_out(rung: Rung) -> None:
     rung.quick()
     pictures.folder(rung.here / "mine", each=14)
     (rung.here / "mine" / "cat" / "empty.jpg").write_bytes(b"")
-    answer = rung("train photos data=./mine epochs=1 widths=4 image_size=8")
+    answer = rung("train image_folder data=./mine epochs=1 widths=4 image_size=8")
     assert answer.code == 0, answer.text
     (run,) = rung.runs.iterdir()
     assert "cat/empty.jpg is empty" in (run / "bad_files.txt").read_text()
@@ -113,7 +113,7 @@ def test_what_does_not_fit(rung: Rung) -> None:
         ("data=./empty", "E107", ("0 images",)),
         ("data=world:shapes(n=5)", "E202", ("fewer than 10",)),
     ):
-        answer = rung("train", "photos", words)
+        answer = rung("train", "image_folder", words)
         assert answer.code in (2, 3), answer.text
         assert code in answer.text, answer.text
         for part in parts:
@@ -133,7 +133,7 @@ def test_a_folder_nobody_may_open(rung: Rung, tmp_path: Path, monkeypatch: pytes
         return real(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    answer = rung("train photos data=./mine epochs=1")
+    answer = rung("train image_folder data=./mine epochs=1")
     assert answer.code == 3, answer.text
     assert "E106" in answer.text
     assert "Permission denied" in answer.text

@@ -25,7 +25,7 @@ WORLD_SIDE = 32
 """Pixels at which a world's pictures are read: its shapes are plain enough."""
 
 
-@recipe("photos")
+@recipe("image_folder")
 @dataclass(frozen=True, kw_only=True)
 class Photos(Recipe):
     """Photographs in a folder for each class, of all sizes, some broken, some there twice: convolutions, random flip and crop.
@@ -60,7 +60,7 @@ class Photos(Recipe):
 
             path = existing(Path(self.data))
             if not path.is_dir():
-                raise UsageError("E116", f"{path} is a file; photos reads a folder.", f"rung train {as_word(path)}")
+                raise UsageError("E116", f"{path} is a file; image_folder reads a folder.", f"rung train {as_word(path)}")
 
     def source_options(self) -> dict[str, Any]:
         """Size and augmentation."""
