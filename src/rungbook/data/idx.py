@@ -69,17 +69,17 @@ def load(
         options: as `image_data`.
 
     Raises:
-        UsageError: E202 `train_samples` is not between 1 and the number of official training images.
+        UsageError: E202 `train_samples` is not between 20 and the number of official training images.
     """
-    from rungbook.data.images import image_data
+    from rungbook.data.images import FEWEST, image_data
 
     files = files_of(download)
     arrays = {name.removesuffix("-ubyte.gz"): read_idx(path) for name, path in files.items()}
     x, y = arrays["train-images-idx3"], arrays["train-labels-idx1"]
     if train_samples is not None:
-        if not 1 <= train_samples <= len(x):
-            message = f"train_samples is {train_samples:,}; {download.name} has {len(x):,} training images."
-            raise UsageError("E202", message, f"train_samples={len(x)} at most.")
+        if not FEWEST <= train_samples <= len(x):
+            message = f"train_samples is {train_samples:,}; {download.name} has {len(x):,} training images, and {FEWEST} are needed."
+            raise UsageError("E202", message, f"train_samples={len(x) if train_samples > len(x) else FEWEST}")
         drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:train_samples])
         x, y = x[drawn], y[drawn]
     return image_data(

@@ -41,7 +41,7 @@ class Contrast(Recipe, Study):
         super().check()
         varied = {k for settings in self.variants.values() for k in settings}
         if clash := sorted(varied & self.chosen()):
-            message = f"{clash[0]} is what {self.name} compares: {', '.join(self.variants)}."
+            message = f"{clash[0]} is what {self.name} compares: {'; '.join(self.variants)}."
             raise UsageError("E202", message, f"Leave out {clash[0]}=...")
 
     def find(self, say: Say, *, pictures: bool = False) -> Found:

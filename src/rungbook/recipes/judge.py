@@ -22,7 +22,7 @@ from rungbook.recipes.predictor import CARD, model_card
 from rungbook.recipes.report import Example, ReportFacts, write_report
 from rungbook.recipes.runs import looks_at
 from rungbook.recipes.scores import scores
-from rungbook.recipes.speak import course_lines, describe_result, headline
+from rungbook.recipes.speak import courses_of, describe_result, headline
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -126,7 +126,7 @@ def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tens
         looks=looks,
         notes=[
             *recipe.closing(learner.model, data),
-            *course_lines([r for r in recipe.reported if r.metric in result["test"]], recipe.data),
+            *courses_of(recipe, result["test"]),
         ],
         commands={
             "predict": f"rung predict {run.name} INPUT",

@@ -40,7 +40,7 @@ class Reported:
         variant: of the study; "" for a recipe that is one training.
         split: what it was measured on there: train, valid, test.
         fault: what is wrong with it (id of FEATURES A14 and in words), or "".
-        data: set it was measured on there, by its name here: it is shown beside figures of that set only; "" for beside any.
+        data: set it was measured on there, by its name here, which is told beside figures of other data; "" for a recipe with one set.
     """
 
     value: float
@@ -93,7 +93,10 @@ class Settings:
         known = self.data.partition("(")[0] in self.fits or (FOLDER in self.fits and is_path(self.data))
         if self.fits and not known:
             message = f"{self.name} asks its question of certain data; {self.data} is none of it."
-            raise UsageError("E202", message, f"These fit: {', '.join('data=' + d for d in self.fits)}.")
+            fix = f"These fit: {', '.join('data=' + d for d in self.fits)}."
+            if FOLDER in self.fits and Path(self.data).is_dir():
+                fix = f"The folder of that name is data=./{self.data}"
+            raise UsageError("E202", message, fix)
 
     def settings(self) -> dict[str, Any]:
         """All fields as a JSON object."""
@@ -186,6 +189,7 @@ def _wanted(error: Any) -> str:
         "bool_parsing": "true or false",
         "bool_type": "true or false",
         "tuple_type": "numbers with commas between them",
+        "too_short": "{min_length} or more numbers with commas between them",
         "finite_number": "a finite number",
         "greater_than_equal": "{ge:g} or more",
         "greater_than": "above {gt:g}",

@@ -15,7 +15,7 @@ from rungbook.learner.callback import Callback
 from rungbook.recipes.about_data import headline_of, paragraph, plain, print_findings, splits_of
 from rungbook.recipes.interval import wilson
 from rungbook.recipes.scores import LOWER_IS_BETTER
-from rungbook.recipes.settings import Reported
+from rungbook.recipes.settings import Reported, Settings
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -156,12 +156,26 @@ def short(metric: str) -> str:
 def course_lines(reported: Iterable[Reported], data: str) -> list[str]:
     """What the courses report, what is wrong with it, and on which data it was measured where that is not `data`."""
     return [
-        f"{r.source} reports {short(r.metric)} {number(r.metric, r.value)} on {r.split}"
+        f"{r.source} reports {as_told(r)}"
+        + ("" if r.metric == "seconds" else f" on {r.split}")
         + (f" of {r.data}" if r.data and r.data != data else "")
         + (f" for {r.variant}" if r.variant else "")
         + (f"; {r.fault}" if r.fault else "")
         for r in reported
     ]
+
+
+def as_told(one: Reported) -> str:
+    """A course's figure with all its digits: what it tells apart must not be rounded together."""
+    if one.metric == "seconds":
+        return f"{one.value:g} s"
+    return f"{short(one.metric)} " + (f"{100 * one.value:.6g}%" if "accuracy" in one.metric else f"{one.value:,.6g}")
+
+
+def courses_of(recipe: Settings, test: dict[str, float]) -> list[str]:
+    """What courses report of the metrics that a training is judged by; a mean squared error may stand beside its root."""
+    judged = {*test, *(["mean_squared_error"] if "root_mean_squared_error" in test else [])}
+    return course_lines([r for r in recipe.reported if r.metric in judged], recipe.data)
 
 
 def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
@@ -180,7 +194,7 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
         paragraph(console, "best possible: ", limits_in_words(result["limit"], result["test"], metric))
     for said in work.recipe.closing(work.learner.model, data):
         plain(console, said)
-    for reported in course_lines([r for r in work.recipe.reported if r.metric in result["test"]], work.recipe.data):
+    for reported in courses_of(work.recipe, result["test"]):
         paragraph(console, "course: ", reported, body="dim")
     if better := outdone(metric, result, (low, high)):
         console.print(f"[yellow]{better} does better on this data[/]; more epochs, another lr or model=... may help")
@@ -197,7 +211,8 @@ def limits_in_words(limit: dict[str, float], test: dict[str, float], metric: str
         gap = test[metric] - limit[metric]
         worse = gap > 0 if metric in LOWER_IS_BETTER else gap < 0
         size = f"{100 * abs(gap):.1f} points" if "accuracy" in metric else f"{abs(gap):.2g}"
-        words[0] += f" (this model is {size} {'short of it' if worse else 'beyond it, which is chance of these samples'})"
+        where = f"{size} {'short of it' if worse else 'beyond it, which is chance of these samples'}"
+        words[0] += f" (this model is {'at it' if size == '0.0 points' else where})"
     return ", ".join(words)
 
 

@@ -92,7 +92,7 @@ class Study(Settings):
 def figures(found: Found, split: str, metric: str) -> str:
     """One figure of each variant, in a line; the split and the metric first."""
     table = {v: splits.get(split, {}).get(metric, math.nan) for v, splits in found.results.items()}
-    return f"{split} {metric.replace('_', ' ')} " + ", ".join(f"{v} {number(metric, value)}".strip() for v, value in table.items())
+    return f"{split} {metric.replace('_', ' ')} " + "; ".join(f"{v} {number(metric, value)}".strip() for v, value in table.items())
 
 
 def about(data: Data) -> dict[str, Any]:

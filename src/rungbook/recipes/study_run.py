@@ -111,7 +111,8 @@ def verdicts(study: Study, found: list[Found]) -> list[str]:
         return []
     if len(found) < 2:
         return ["One seed shows no spread: which differences are chance cannot be said. Ask for more: seeds=5"]
-    said = [c.words for c in compare_all(table, first, metric=study.metric).values()]
+    on = "" if study.split == "test" else f"on {study.split}, "
+    said = [on + c.words for c in compare_all(table, first, metric=study.metric).values()]
     return said if is_world(study.data) else [*said, SAME_SAMPLES]
 
 

@@ -19,7 +19,7 @@ def test_equal_epochs_are_more_steps_for_smaller_batches() -> None:
     equal = {name: settings for name, settings in BatchSizes.variants.items() if "epochs" not in settings}
     found = type("Equal", (BatchSizes,), {"variants": equal})(seeds=1, epochs=2).find(lambda line: None)
     said = found.sentences[0].removeprefix("steps taken: ")
-    assert said == "32 72, 8 288, 64 36, 128 18, 256 10, full batch 2"
+    assert said == "32: 72; 8: 288; 64: 36; 128: 18; 256: 10; full batch: 2"
     accuracy = {name: splits["train"]["accuracy"] for name, splits in found.results.items()}
     assert accuracy["8"] > accuracy["full batch"] + 0.2, "two steps are no training"
 

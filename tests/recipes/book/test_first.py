@@ -16,8 +16,11 @@ from rungbook.learner.weights import load_weights, read_weights
 from rungbook.models.registry import create_model
 from rungbook.recipes import session
 from rungbook.recipes.book.first import FullyConnected, LeNetRecipe, MLPRecipe, SoftmaxRegressionRecipe, TooLong, TwoConv
+from rungbook.recipes.book.lines import LineRecipe
 from rungbook.recipes.once import train_once
 from rungbook.recipes.recipe import Recipe
+from rungbook.recipes.settings import Reported
+from rungbook.recipes.speak import as_told, courses_of
 
 QUICK: dict[str, tuple[Recipe, float]] = {
     "fully_connected": (FullyConnected(), 0.85),
@@ -91,3 +94,13 @@ def test_real_settings_can_be_said(recipe: type[Recipe]) -> None:
     assert recipe.real
     for words in recipe.real:
         recipe(**parse_settings(recipe, words.split())).check()
+
+
+def test_a_courses_figure_keeps_its_digits() -> None:
+    def told(value: float, metric: str) -> str:
+        return as_told(Reported(value, metric, "a course"))
+
+    assert [told(v, "mean_squared_error") for v in (18.677, 18.682)] == ["mse 18.677", "mse 18.682"], "rounded they would be one"
+    assert [told(v, m) for v, m in ((11644.0, "log_loss"), (0.9725, "accuracy"))] == ["log loss 11,644", "accuracy 97.25%"]
+    assert "4.4e-11" in courses_of(LineRecipe(), {"r2": 0.9, "root_mean_squared_error": 1.0})[0], "a square stands beside its root"
+    assert courses_of(LineRecipe(), {"accuracy": 0.9}) == [], "control"

@@ -111,6 +111,7 @@ def test_what_does_not_fit(rung: Rung) -> None:
         ("data=./t.csv", "E116", ("t.csv is a file",)),
         ("data=./nowhere", "E105", ("nowhere",)),
         ("data=./empty", "E107", ("0 images",)),
+        ("data=empty", "E202", ("data=./empty",)),
         ("data=world:shapes(n=5)", "E202", ("fewer than 10",)),
     ):
         answer = rung("train", "image_folder", words)

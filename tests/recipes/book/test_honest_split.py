@@ -62,6 +62,8 @@ def test_the_forest_looks_better_than_it_is() -> None:
     assert mean(float(new) for _, new in shares) < 97.5
     assert "55.1% are to be expected" in found[0].sentences[0]
     assert found[0].samples == 359
+    (said,) = Forest().together(found)
+    assert re.search(r"on valid the course's split shows [\d.]+ points more right .* has [\d.]+ points fewer right", said), said
 
 
 def test_no_loss_is_below_the_floor_with_softmax_twice() -> None:
@@ -111,7 +113,10 @@ def test_a_sample_of_the_official_training_images(real_data: Path) -> None:
     assert len(rows(pooled(data.train, data.valid)[0])) == 500, "without replacement"  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="train_samples is 60,001; mnist has 60,000 training images") as error:
         replace(study, train_samples=60_001).load()
-    assert error.value.fix == "train_samples=60000 at most."
+    assert error.value.fix == "train_samples=60000"
+    with pytest.raises(UsageError, match="20 are needed") as error:
+        replace(study, train_samples=3).load()
+    assert error.value.fix == "train_samples=20"
 
 
 def test_what_is_refused(rung: Rung) -> None:

@@ -88,7 +88,7 @@ class BatchSizes(SampledRecipe, Contrast):
 
     def remarks(self, trained: dict[str, Trained], results: Results) -> list[str]:
         """How many steps each took."""
-        return ["steps taken: " + ", ".join(f"{name} {t.learner.history[-1]['step']:,}" for name, t in trained.items())]
+        return ["steps taken: " + "; ".join(f"{name}: {t.learner.history[-1]['step']:,}" for name, t in trained.items())]
 
 
 @dataclass
