@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from rungbook.errors import UsageError
+from rungbook.recipes.comparison import lower_is_better
 from rungbook.recipes.ledger import Entry, load_ledger, read_ledger
 from rungbook.recipes.measure import Figures, is_offline, measure_seed
 from rungbook.recipes.settings import Settings
@@ -181,3 +182,14 @@ def test_the_floors_are_the_spread_of_normal_errors() -> None:
 def test_the_floor_of_an_accuracy() -> None:
     assert standard_error("accuracy", 0.9, 10_000) == pytest.approx(0.003, rel=0.01)
     assert 0.002 < standard_error("accuracy", 1.0, 180) < 0.01
+
+
+def test_promises_are_kept_by_the_ledger() -> None:
+    kept = 0
+    for entry in ENTRIES.values():
+        promised = type(entry.rebuild()).promise.get(entry.settings["data"].partition("(")[0], {})
+        for metric, value in promised.items():
+            mean = next(iter(entry.results.values()))["test"][metric]["mean"]
+            assert mean <= value if lower_is_better(metric) else mean >= value, f"{entry.key}: {metric} {mean:.4g}, promised {value:g}"
+            kept += 1
+    assert kept >= 5

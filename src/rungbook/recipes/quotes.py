@@ -24,7 +24,7 @@ from rungbook.recipes.comparison import lower_is_better
 from rungbook.recipes.ledger import Entry, Ledger, load_ledger
 from rungbook.recipes.recipe import RECIPES, load_recipes
 from rungbook.recipes.settings import Reported
-from rungbook.recipes.speak import number, with_spread
+from rungbook.recipes.speak import digits_of, with_spread
 
 QUOTE = re.compile(r"<!--\s*ledger:(?P<spec>.*?)-->(?P<text>.*?)<!--\s*/\s*-->", re.DOTALL)
 TABLE = re.compile(r"<!--\s*ledger table(?::(?P<spec>.*?))?\s*-->(?P<text>.*?)<!--\s*/ledger table\s*-->", re.DOTALL)
@@ -325,7 +325,7 @@ def course_figure(one: Reported) -> str:
     fault = re.match(r"(?:fault )?(S\d-\d+)", one.fault)
     mark = f"; fault {fault[1]}" if fault else f"; {one.fault}" if one.fault else ""
     variant = f"{one.variant}: " if one.variant else ""
-    return f"{variant}{number(one.metric, one.value).replace('%', ' %')} on {one.split} ({one.source}{mark})"
+    return f"{variant}{digits_of(one).replace('%', ' %')} on {one.split} ({one.source}{mark})"
 
 
 __all__ = ["Figure", "Quote", "check_quotes", "find_quotes", "fresh", "pick", "quote", "quoted_keys", "table", "texts", "write_quotes"]

@@ -167,9 +167,14 @@ def course_lines(reported: Iterable[Reported], data: str) -> list[str]:
 
 def as_told(one: Reported) -> str:
     """A course's figure with all its digits: what it tells apart must not be rounded together."""
+    return digits_of(one) if one.metric == "seconds" else f"{short(one.metric)} {digits_of(one)}"
+
+
+def digits_of(one: Reported) -> str:
+    """The figure alone: "97.25%", "11,644", "22.7 s"."""
     if one.metric == "seconds":
         return f"{one.value:g} s"
-    return f"{short(one.metric)} " + (f"{100 * one.value:.6g}%" if "accuracy" in one.metric else f"{one.value:,.6g}")
+    return f"{100 * one.value:.6g}%" if "accuracy" in one.metric else f"{one.value:,.6g}"
 
 
 def courses_of(recipe: Settings, test: dict[str, float]) -> list[str]:

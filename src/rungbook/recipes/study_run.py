@@ -180,7 +180,7 @@ def report_facts(study: Study, run: Run, found: list[Found], result: dict[str, A
         data=study.data,
         target="",
         study=told,
-        settings=study.settings(),
+        settings={**study.settings(), **{f"variant {v}": changed or "as above" for v, changed in getattr(study, "variants", {}).items()}},
         versions={**record["versions"], "seed": study.seed, "threads": record["threads"], "device": record["device"]},
         commands={"again": study.command(), "with other seeds": study.command(seed=study.seed + study.seeds)},
     )

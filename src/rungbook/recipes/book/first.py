@@ -43,7 +43,7 @@ class LeNetRecipe(Recipe):
     image_size: Count | None = 28
     lr: Rate = 4e-3
     steps: Count = 1500
-    promise: ClassVar[dict[str, dict[str, float]]] = {"mnist": {"accuracy": 0.988}, "fashion-mnist": {"accuracy": 0.89}}
+    promise: ClassVar[dict[str, dict[str, float]]] = {"mnist": {"accuracy": 0.988}, "fashion-mnist": {"accuracy": 0.88}}
 
 
 @recipe("mlp")
