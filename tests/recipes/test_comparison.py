@@ -94,13 +94,13 @@ def test_a_diverged_variant_takes_nothing_from_the_others() -> None:
 
 def test_words() -> None:
     a, b = [0.951, 0.962, 0.957, 0.948, 0.960], [0.939, 0.952, 0.941, 0.940, 0.944]
-    assert compare(a, b, metric="accuracy").words == "A is better than B by 0.0124 (95% interval 0.0080 to 0.0168, 5 seeds)."
+    assert compare(a, b, metric="accuracy").words == "A is better than B by 1.24 points (95% interval 0.80 to 1.68, 5 seeds)."
     assert compare(a, b, metric="log_loss", names=("net", "tree")).words.startswith(
         "tree is better than net by 0.0124 (95% interval 0.0080 to"
     )
-    assert compare(b, a, metric="accuracy", names=("tree", "net")).words.startswith("net is better than tree by 0.012")
+    assert compare(b, a, metric="accuracy", names=("tree", "net")).words.startswith("net is better than tree by 1.24 points")
     close = compare([0.91, 0.92, 0.95], [0.92, 0.90, 0.95], metric="accuracy")
-    assert close.words == "A and B are not distinguishable: difference 0.003, 95% interval -0.035 to 0.041, 3 seeds."
+    assert close.words == "A and B are not distinguishable: difference 0.3 points, 95% interval -3.5 to 4.1, 3 seeds."
     assert compare([5100.0, 5200.0, 5000.0], [9100.0, 9300.0, 9200.0], metric="mean_absolute_error").words == (
         "A is better than B by 4,100 (95% interval 3,852 to 4,348, 3 seeds)."
     )
@@ -117,7 +117,7 @@ def test_equal_values_and_lucky_ones() -> None:
     same = compare([0.9, 0.95], [0.9, 0.95], metric="accuracy")
     assert same.words == "A and B are the same with each of 2 seeds."
     steady = compare([0.9, 0.9], [0.88, 0.88], metric="accuracy")
-    assert steady.words.startswith("A is better than B by 0.02 with each of 2 seeds. Nothing varies with the seed")
+    assert steady.words.startswith("A is better than B by 2 points with each of 2 seeds. Nothing varies with the seed")
     lucky = compare([0.90, 0.92], [0.88, 0.90], metric="accuracy")  # 45, 46 of 50 right against 44, 45
     assert not lucky.better
     assert not lucky.paired

@@ -84,17 +84,18 @@ class Comparison:
         a, b = self.names
         how = f"{self.n:,} {self.unit}{'' if self.n == 1 else 's'}" + ("" if self.paired else " each, not paired")
         span = f"{100 * LEVEL:.0f}% interval" + (f" for {self.together} comparisons together" if self.together > 1 else "")
+        scale, unit = (100, " points") if "accuracy" in self.metric else (1, "")  # shares are told in per cent everywhere
         if self.low == self.difference == self.high == 0:
             said = f"{a} and {b} are the same with each of {how}"
         elif not self.better:
-            d, low, high = _figures(self.difference, self.low, self.high)
-            said = f"{a} and {b} are not distinguishable: difference {d}, {span} {low} to {high}, {how}"
+            d, low, high = _figures(scale * self.difference, scale * self.low, scale * self.high)
+            said = f"{a} and {b} are not distinguishable: difference {d}{unit}, {span} {low} to {high}, {how}"
         else:
             other = b if self.better == a else a
             ends = (self.low, self.high) if self.difference > 0 else (-self.high, -self.low)
-            d, low, high = _figures(abs(self.difference), *ends)
+            d, low, high = _figures(scale * abs(self.difference), *(scale * end for end in ends))
             sure = f"({span} {low} to {high}, {how})" if self.low < self.high else f"with each of {how}"
-            said = f"{self.better} is better than {other} by {d} {sure}"
+            said = f"{self.better} is better than {other} by {d}{unit} {sure}"
         return said + "." + (f" {self.note}" if self.note else "")
 
     def describe(self) -> dict[str, Any]:

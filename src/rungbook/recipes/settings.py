@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rungbook.errors import UsageError, did_you_mean
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Widths = tuple[Count, ...]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # with as many seeds after it as a study may have, below scikit-learn's 2**32
 Threads = Annotated[int, Field(ge=1, le=256)]
 Processes = Annotated[int, Field(ge=0, le=64)]

@@ -25,10 +25,9 @@ from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import recipe
 from rungbook.recipes.scores import scores
-from rungbook.recipes.settings import Above, Count, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.settings import Above, Count, NotBelow, Optimizer, Rate, Reported, Share, Widths
 from rungbook.recipes.study import Found, Results, Say, about
 
-Widths = tuple[Count, ...]
 MOST = 512
 WHOLE = {"batch_size": MOST, "accumulate": 1_000_000}
 """One step an epoch, with the gradient of all training samples gathered over batches of 512."""

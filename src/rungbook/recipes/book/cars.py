@@ -21,7 +21,7 @@ from rungbook.recipes.book.squared import MSE, Scores, SquaredContrast
 from rungbook.recipes.build import fit_data
 from rungbook.recipes.once import Trained, train_once
 from rungbook.recipes.recipe import recipe
-from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share, Widths
 from rungbook.recipes.study import Found, Results, Say, Study
 
 if TYPE_CHECKING:
@@ -275,7 +275,6 @@ def _errors(truth: np.ndarray, said: np.ndarray) -> dict[str, float]:
 
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid", "identity"]
-Widths = tuple[Count, ...]
 
 
 @recipe("cars_network")

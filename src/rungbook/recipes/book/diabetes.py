@@ -17,10 +17,9 @@ from rungbook.recipes.book.squared import MSE, Scores, SquaredContrast, with_squ
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import recipe
 from rungbook.recipes.scores import scores
-from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share, Widths
 from rungbook.recipes.study import Found, Results, Say, Study, about
 
-Widths = tuple[Count, ...]
 HONEST, FAULTY = "best on valid", "best on test (fault S1-3)"
 CHOSEN = "fault S1-3: the best epoch's error on the very samples the epoch was chosen by"
 

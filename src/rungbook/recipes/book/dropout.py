@@ -9,9 +9,8 @@ from rungbook.errors import UsageError
 from rungbook.recipes.book.sampled import SampledRecipe
 from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.recipe import recipe
-from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share, Widths
 
-Widths = tuple[Count, ...]
 SOURCE = "d2l, readers' runs"
 
 

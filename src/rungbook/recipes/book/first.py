@@ -12,10 +12,8 @@ from typing import Any, ClassVar
 from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import Recipe, recipe
-from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share, Widths
 from rungbook.recipes.study import Results
-
-Widths = tuple[Count, ...]
 
 
 @recipe("digits")

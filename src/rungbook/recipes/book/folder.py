@@ -15,9 +15,8 @@ from rungbook.data.load import is_path
 from rungbook.data.worlds.registry import is_world, make_world
 from rungbook.errors import UsageError
 from rungbook.recipes.recipe import Recipe, recipe
-from rungbook.recipes.settings import FOLDER, Count, NotBelow, Rate, Share
+from rungbook.recipes.settings import FOLDER, Count, NotBelow, Rate, Share, Widths
 
-Widths = tuple[Count, ...]
 KNOWN = ("accuracy", "balanced_accuracy", "log_loss")
 """Limits of a world of images that speak of its classes; others are of boxes and masks."""
 

@@ -23,10 +23,9 @@ from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import recipe
 from rungbook.recipes.scores import scores
-from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.settings import Count, NotBelow, Optimizer, Rate, Reported, Share, Widths
 from rungbook.recipes.study import Found, Results, Say, about
 
-Widths = tuple[Count, ...]
 SOURCE = "FDL 6, 10,000 images"
 
 

@@ -10,9 +10,7 @@ from torch import nn
 
 from rungbook.data.data import Data
 from rungbook.recipes.recipe import Recipe, recipe
-from rungbook.recipes.settings import Count, NotBelow, Rate, Share
-
-Widths = tuple[Count, ...]
+from rungbook.recipes.settings import Count, NotBelow, Rate, Share, Widths
 
 
 @recipe("house_prices")

@@ -17,12 +17,11 @@ from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.once import SplitScores, Trained, train_once
 from rungbook.recipes.prepare import prepare_data
 from rungbook.recipes.recipe import Recipe, recipe
-from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share
+from rungbook.recipes.settings import Count, Final, NotBelow, Optimizer, Rate, Reported, Share, Widths
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Widths = tuple[Count, ...]
 FEATURES, TARGET = ("proline", "alcohol"), "grower"
 GROWERS = ("class_0", "class_1")
 """The two growers the course tells apart, 130 wines."""
