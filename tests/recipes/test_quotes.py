@@ -136,7 +136,7 @@ def test_a_table_of_lines(place: Path, ledger: Ledger) -> None:
     cells = [c.strip() for c in rows[1].strip("|").split("|")]
     blunt = str(quote("draw_test", "blunt", "test", "accuracy", ledger=ledger))
     assert cells[1:6] == ["digits", "test accuracy", f"blunt: {blunt}<br>sharp: {mean} (3)", "10.0 % (majority)", "80.0 ± 0.1 %"]
-    assert cells[6] == "sharp: 75.0 % on valid (a course; fault S1-1)", "a figure of other data is not beside it"
+    assert cells[6] == "sharp: 75 % on valid (a course; fault S1-1)", "a figure of other data is not beside it"
     assert problems(place, ledger, (place / "README.md").read_text(encoding="utf-8")) == []
     (found,) = problems(place, ledger, (place / "README.md").read_text(encoding="utf-8").replace("10.0 % (maj", "11.0 % (maj", 1))
     assert found[0] == "README.md, line 2: the table stands there, the ledger has another."
