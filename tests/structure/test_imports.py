@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import re
@@ -100,6 +101,7 @@ def src(checkout: Path) -> Path:
     return checkout / "src" / "rungbook"
 
 
+@functools.cache
 def parse(folder: Path) -> dict[Path, ast.Module]:
     return {p: ast.parse(p.read_text(encoding="utf-8"), str(p)) for p in sorted(folder.rglob("*.py"))}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
@@ -165,7 +166,7 @@ def _raise_all(problems: list[UsageError]) -> None:
 
 def check_value(cls: type[Settings], key: str, text: Any) -> Any:
     """A field's value from text or JSON. Raises UsageError E202 saying what it must be."""
-    hint = get_type_hints(cls, include_extras=True)[key]
+    hint, adapter = _type_of(cls, key)
     value: Any = text
     if isinstance(text, str):
         optional = type(None) in getattr(hint, "__args__", ())
@@ -174,10 +175,22 @@ def check_value(cls: type[Settings], key: str, text: Any) -> Any:
         if "tuple" in str(hint):
             value = tuple(part for part in text.split(",") if part)
     try:
-        return TypeAdapter(hint).validate_python(value)
+        return adapter.validate_python(value)
     except ValidationError as error:
         wanted = " or ".join(dict.fromkeys(_wanted(e) for e in error.errors()))
         raise UsageError("E202", f'{key} is "{text}"; it must be {wanted}.', f"For example {key}={_example(cls, key)}") from error
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+@cache
+def _type_of(cls: Any, key: str) -> tuple[Any, TypeAdapter[Any]]:
+    """A field's type, and what checks values against it: making one takes a hundred times as long as using it."""
+    hint = _hints(cls)[key]
+    return hint, TypeAdapter(hint)
 
 
 def _wanted(error: Any) -> str:
