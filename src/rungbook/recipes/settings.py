@@ -166,7 +166,8 @@ def _raise_all(problems: list[UsageError]) -> None:
 
 def check_value(cls: type[Settings], key: str, text: Any) -> Any:
     """A field's value from text or JSON. Raises UsageError E202 saying what it must be."""
-    hint, adapter = _type_of(cls, key)
+    recipe: Any = cls  # mypy takes a class for one of its instances here and misses __hash__
+    hint, adapter = _type_of(recipe, key)
     value: Any = text
     if isinstance(text, str):
         optional = type(None) in getattr(hint, "__args__", ())
