@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import sys
@@ -18,6 +19,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+gc.set_threshold(200_000, 20, 50)  # going through torch's and matplotlib's many objects again and again takes an eighth of the time
 
 
 class NetworkBlocked(RuntimeError):
