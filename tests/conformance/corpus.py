@@ -1,0 +1,84 @@
+"""The cases twins are compared on: torch's own corpora of samples, and rows of ours where torch has none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from agree import Case
+from more import FUNCTION_CASES, MODULE_CASES
+
+
+@cache
+def module_infos() -> dict[type, Any]:
+    """Torch's samples of modules, by class."""
+    from torch.testing._internal.common_modules import module_db
+
+    return {info.module_cls: info for info in module_db}
+
+
+@cache
+def op_infos() -> dict[str, list[Any]]:
+    """Torch's samples of operations, by name as "nn.functional.linear" and by each alias."""
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    infos: dict[str, list[Any]] = {}
+    for info in op_db:
+        for name in dict.fromkeys([info.name, *(a.name for a in info.aliases)]):
+            infos.setdefault(name, []).append(info)
+    return infos
+
+
+def module_cases(cls: type) -> list[Case]:
+    """Every sample of a torch.nn class, in both modes where they differ; our own rows are added."""
+    cases = [case() if callable(case) else case for case in MODULE_CASES.get(cls, ())]
+    if cls in module_infos():
+        info = module_infos()[cls]
+        for training in (True, False):
+            torch.manual_seed(0)
+            samples = info.module_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=True, training=training)
+            for i, sample in enumerate(samples):
+                if sample.forward_input is not None:
+                    make, call = sample.constructor_input, sample.forward_input
+                    label = f"{'train' if training else 'eval'} {i} {sample.desc} {_words(make.args, make.kwargs)}"
+                    cases.append(Case(label, call.args, call.kwargs, make.args, make.kwargs, training))
+    return cases
+
+
+def error_cases(cls: type) -> list[Any]:
+    """Torch's samples that must raise, for a torch.nn class."""
+    info = module_infos().get(cls)
+    if info is None or info.module_error_inputs_func is None:
+        return []
+    return list(info.module_error_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=False, training=True))
+
+
+def function_cases(name: str, limit: int = 400) -> list[Case]:
+    """Samples of a function of torch.nn.functional, by its name there; our own rows are added.
+
+    Args:
+        name: as "linear".
+        limit: most samples of each of torch's variants, taken evenly from all.
+    """
+    cases = [case() if callable(case) else case for case in FUNCTION_CASES.get(name, ())]
+    found: Callable[[str], list[Any]] = lambda key: op_infos().get(key, [])
+    for info in [*found(f"nn.functional.{name}"), *found(name)]:
+        torch.manual_seed(0)
+        samples = list(info.sample_inputs("cpu", torch.float64, requires_grad=info.supports_autograd))
+        step = max(1, -(-len(samples) // limit))
+        for i, sample in enumerate(itertools.islice(samples, 0, None, step)):
+            label = f"{info.variant_test_name} {i * step} {_words(sample.args, sample.kwargs)}".strip()
+            cases.append(Case(label, (sample.input, *sample.args), dict(sample.kwargs)))
+    return cases
+
+
+def _words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Arguments in short: tensors by their shape."""
+
+    def word(x: Any) -> str:
+        return f"{list(x.shape)}" if isinstance(x, torch.Tensor) else str(x)
+
+    return " ".join([*(word(a) for a in args), *(f"{k}={word(v)}" for k, v in kwargs.items())])

@@ -1,0 +1,13 @@
+"""Cases of our own, for parts that torch's corpora have no samples of, and for arguments that they do not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agree import Case
+
+MODULE_CASES: dict[type, Sequence[Case | Callable[[], Case]]] = {}
+"""torch.nn class -> cases."""
+
+FUNCTION_CASES: dict[str, Sequence[Case | Callable[[], Case]]] = {}
+"""Name in torch.nn.functional -> cases."""
