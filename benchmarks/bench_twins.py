@@ -2,7 +2,8 @@
 
     python benchmarks/bench_twins.py [--rounds 9] [--only conv]
 
-Processor time of one thread, interleaved, median and range of the ratio; a bound that is missed is marked. Results go to results/twins.json.
+Processor time of one thread, interleaved, median and range of the ratio; a bound that is missed is marked.
+`--record` writes results/twins.json.
 """
 
 from __future__ import annotations

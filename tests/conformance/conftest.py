@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from agree import Counts  # noqa: E402
+from agree import Counts
 
 KEY: pytest.StashKey[dict[str, Counts]] = pytest.StashKey()
 

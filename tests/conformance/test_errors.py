@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from agree import quiet
@@ -11,13 +13,16 @@ from rungbook.scratch import functional
 from rungbook.scratch.twins import TWINS
 
 
+def made_and_called(cls: type[torch.nn.Module], make: Any, call: Any) -> Any:
+    return cls(*make.args, **make.kwargs).to(torch.float64)(*call.args, **call.kwargs)
+
+
 @pytest.mark.parametrize("theirs", TWINS, ids=lambda cls: cls.__name__)
 def test_layer_refuses(theirs: type) -> None:
     for sample in error_cases(theirs):
         make, call = sample.module_error_input.constructor_input, sample.module_error_input.forward_input
         with pytest.raises(sample.error_type) as refused, quiet():
-            module = TWINS[theirs](*make.args, **make.kwargs)
-            module.to(torch.float64)(*call.args, **call.kwargs)
+            made_and_called(TWINS[theirs], make, call)
         assert len(str(refused.value)) > 15, f"{theirs.__name__}: {refused.value!r} explains nothing"
 
 

@@ -1,4 +1,4 @@
-"""How far a twin may be from torch, in float64: the one place where it is said. All are relative to the larger of 1 and torch's own value."""
+"""How far a twin may be from torch, in float64, relative to the larger of 1 and torch's own value: the one place where it is said."""
 
 VALUES = 1e-9
 GRADIENTS = 1e-8
