@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +53,10 @@ def modules(checkout: Path) -> list[str]:
 
 
 def test_import_adds_little_to_torch() -> None:
-    seconds = [float(python(TIMED)) for _ in range(5)]
-    assert statistics.median(seconds) <= IMPORT_BUDGET, seconds
+    seconds: list[float] = []
+    while len(seconds) < 5 and sum(s <= IMPORT_BUDGET for s in seconds) < 3:  # three of five within it decide the median of five
+        seconds.append(float(python(TIMED)))
+    assert sum(s <= IMPORT_BUDGET for s in seconds) == 3, seconds
 
 
 def test_import_loads_nothing_heavy() -> None:
