@@ -177,6 +177,8 @@ class Feed:
         self.source, self.batch_size, self.shuffle, self.seed = source, batch_size, shuffle, seed
         self.workers, self.prepare, self.augment = workers, prepare, augment
         self.epoch = 0
+        self.loader: Any = None
+        """A DataLoader class to fetch every batch through, also in this process; torch's, for worker processes only, if None."""
 
     @property
     def samples(self) -> int:
@@ -203,7 +205,7 @@ class Feed:
         Raises:
             EnvironmentProblem: a worker process died or gave nothing for `WORKER_TIMEOUT` seconds.
         """
-        fetched = self._from_workers(epoch, start) if self.workers else self._from_here(epoch, start)
+        fetched = self._from_loader(epoch, start) if self.workers or self.loader else self._from_here(epoch, start)
         for index, (x, y), count in fetched:
             if device is not None and y.device != device:
                 x, y = map_inputs(x, lambda t: t.to(device, non_blocking=True)), y.to(device, non_blocking=True)
@@ -256,15 +258,15 @@ class Feed:
         else:
             yield from zip(x.split(sizes), y.split(sizes), strict=True)
 
-    def _from_workers(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Batch, int]]:
+    def _from_loader(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Batch, int]]:
         order = self.order(epoch)
         index = [order[a:b].clone() for a, b, _ in self._bounds(start, 1)]
-        loader = torch.utils.data.DataLoader(
+        loader = (self.loader or torch.utils.data.DataLoader)(
             _BatchDataset(self.source, index),
             batch_size=None,
             num_workers=self.workers,
             collate_fn=_as_it_is,
-            timeout=WORKER_TIMEOUT,
+            timeout=WORKER_TIMEOUT if self.workers else 0,
             generator=torch.Generator(),  # its own: the run's random numbers stay untouched
         )
         try:

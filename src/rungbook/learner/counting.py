@@ -18,8 +18,14 @@ from rungbook.learner.metrics import IGNORED
 Count = Callable[[Tensor], "float | Tensor"]
 
 
+def carried_out(loss: Any) -> Any:
+    """The loss itself, or the one it carries out in another way, which it then names as `stands_for`."""
+    return carried_out(loss.stands_for) if hasattr(loss, "stands_for") else loss
+
+
 def parts_of(loss: Any) -> tuple[Any, dict[str, Any]]:
     """The function or class behind a loss, and what it was set to: of `partial(F.cross_entropy, weight=w)` or a module of torch."""
+    loss = carried_out(loss)
     if isinstance(loss, partial):
         return loss.func, loss.keywords
     if isinstance(loss, nn.Module):
@@ -30,6 +36,7 @@ def parts_of(loss: Any) -> tuple[Any, dict[str, Any]]:
 
 def is_cross_entropy(loss: Any) -> bool:
     """Whether the loss takes class numbers: torch's cross-entropy, negative log-likelihood, or one that says `cross_entropy = True`."""
+    loss = carried_out(loss)
     kind, _ = parts_of(loss)
     if isinstance(kind, type):
         return issubclass(kind, nn.CrossEntropyLoss | nn.NLLLoss) or bool(getattr(kind, "cross_entropy", False))
@@ -49,6 +56,7 @@ def target_counter(loss: Any, *, all_count: bool = False) -> Count:
         loss: its own `count(target)` is used where it has one.
         all_count: no target is ignored, so that nothing has to be looked up on the device each step.
     """
+    loss = carried_out(loss)
     if hasattr(loss, "count"):
         return loss.count
     ignore = ignored_index(loss)

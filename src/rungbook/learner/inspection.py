@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from rungbook.errors import DataError, EnvironmentProblem, NotFinite, UsageError
 from rungbook.learner.diagnose import diagnose
 from rungbook.learner.loading import own_generators, peek
+from rungbook.learner.optimizing import load_optimizer
 from rungbook.learner.pack import clone
 from rungbook.learner.random_state import keep_random_state, seed_all
 
@@ -40,8 +41,6 @@ class LearningRates:
 @contextmanager
 def untouched(learner: Learner) -> Iterator[None]:
     """Weights, buffers, optimiser, gradients, random numbers and modes are afterwards bit for bit what they were."""
-    from rungbook.learner.learner import load_optimizer
-
     modules = list(learner.model.modules())
     modes = [m.training for m in modules]
     # by their place, not through state_dict: buffers may be left out of that, and modules may put new tensors in place of old ones
@@ -93,11 +92,11 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
             lr = low * (high / low) ** (i / max(1, steps - 1))
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
-            with self._cast():
+            with self._recorded():
                 output = self.forward(*x) if type(x) is tuple else self.forward(x)
                 loss = self.loss(output, y)
             self.optimizer.zero_grad()
-            loss.backward()
+            self._differentiate(loss)
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(self.params, self.clip)
             losses.append(loss.item())

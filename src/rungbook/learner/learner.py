@@ -7,10 +7,9 @@ are counted at reports, every `report_every` steps. Fused optimisers and index-s
 from __future__ import annotations
 
 import copy
-import inspect
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ from rungbook.learner.diagnose import diagnose
 from rungbook.learner.finite import Bad, FiniteGuard
 from rungbook.learner.loading import IterableFeed, as_feed, own_generators, replayed
 from rungbook.learner.metrics import Metric, make_metric
-from rungbook.learner.pack import clone
+from rungbook.learner.optimizing import load_optimizer, make_optimizer, set_momentum
 from rungbook.learner.random_state import get_random_state, keep_random_state, seed_all, set_random_state
 from rungbook.learner.schedule import Schedule, make_schedule
 from rungbook.learner.tally import Tally
@@ -76,6 +75,7 @@ class Learner:
         compile: run the model through `torch.compile`.
         accumulate: batches whose gradients are gathered, weighted by their size, for one step.
         clip: largest norm of the gradient, or None.
+        tape: where gradients come from in place of torch's autograd: a `rungbook.Tape`.
     """
 
     def __init__(
@@ -93,11 +93,14 @@ class Learner:
         compile: bool = False,
         accumulate: int = 1,
         clip: float | None = None,
+        tape: Any = None,
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError("E202", f'precision is "{precision}", it must be fp32 or bf16.')
         if accumulate < 1:
             raise UsageError("E202", f"accumulate is {accumulate}, it must be 1 or more.")
+        if compile and tape is not None:
+            raise UsageError("E202", "compile and a tape exclude each other: a compiled model hides its operations from the tape.")
         _check_arguments(data, optimizer, loss, clip)
         metrics = [metrics] if isinstance(metrics, str | Metric) or callable(metrics) else metrics
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
@@ -108,7 +111,7 @@ class Learner:
         self.model = model.to(self.device)
         self.forward = torch.compile(self.model) if compile else self.model
         self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
-        self.lr, self.seed, self.accumulate, self.clip, self.precision = lr, seed, accumulate, clip, precision
+        self.lr, self.seed, self.accumulate, self.clip, self.precision, self.tape = lr, seed, accumulate, clip, precision, tape
         self.make_optimizer = optimizer
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(optimizer, self.model, self.params, lr)
@@ -209,7 +212,7 @@ class Learner:
             self.x, self.y = x, y
             for f in on["before_batch"]:
                 f(self)
-            with self._cast():
+            with self._recorded():
                 self.output = self.forward(*self.x) if type(self.x) is tuple else self.forward(self.x)
                 self.batch_loss = self.loss(self.output, self.y)
             for f in on["after_loss"]:
@@ -241,9 +244,9 @@ class Learner:
         """Gradients of the batch; gathered ones are weighted by how many targets each batch's mean was over."""
         count = self._count(self.y)
         if self.accumulate == 1:
-            self.batch_loss.backward()
+            self._differentiate(self.batch_loss)
         else:
-            (self.batch_loss * count).backward()
+            self._differentiate(self.batch_loss, count)
             self._window_count = self._window_count + count
         return count
 
@@ -311,6 +314,19 @@ class Learner:
 
     def _cast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else _NO_CAST
+
+    def _recorded(self) -> Any:
+        """Where forward pass and loss are computed for training: what happens there can be differentiated."""
+        return self._cast() if self.tape is None else _taped(self.tape, self.params, self._cast())
+
+    def _differentiate(self, loss: Tensor, weight: float | Tensor = 1) -> None:
+        """Add the gradients of `weight * loss` to those of the parameters."""
+        if self.tape is not None:
+            self.tape.backward(loss, torch.as_tensor(weight, dtype=loss.dtype, device=loss.device))
+        elif isinstance(weight, int) and weight == 1:
+            loss.backward()
+        else:
+            (loss * weight).backward()
 
     # ---------------------------------------------------------------- continuing
 
@@ -411,6 +427,13 @@ class Learner:
 _NO_CAST = nullcontext()
 
 
+@contextmanager
+def _taped(tape: Any, parameters: list[nn.Parameter], cast: Any) -> Iterator[None]:
+    with tape, cast:
+        tape.watch(*parameters)
+        yield
+
+
 def _check_arguments(data: Any, optimizer: Any, loss: Any, clip: float | None) -> None:
     """Say what a Learner needs where it was given something near it. Raises UsageError E202."""
     if not hasattr(data, "train") and not (isinstance(data, tuple | list) and len(data) == 2):
@@ -430,48 +453,3 @@ def best_device() -> torch.device:
     """The accelerator torch sees, else the CPU."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return accelerator if accelerator is not None else torch.device("cpu")
-
-
-def make_optimizer(
-    make: Callable[..., torch.optim.Optimizer], model: nn.Module, params: list[nn.Parameter], lr: float
-) -> torch.optim.Optimizer:
-    """The optimiser in its fused form, where it has one, the gradients are dense and the caller said nothing else.
-
-    Raises:
-        UsageError: E202, its step needs a closure.
-    """
-    said = getattr(make, "keywords", {})
-    target = getattr(make, "func", make)
-    able = inspect.isclass(target) and "fused" in inspect.signature(target).parameters
-    sparse = any(getattr(m, "sparse", False) is True for m in model.modules())  # embeddings: fused kernels take dense gradients only
-    plain = bool(params) and all(p.is_floating_point() for p in params) and not sparse  # complex weights have no such kernel either
-    optimizer = None
-    if able and plain and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
-        with suppress(RuntimeError):  # a device or dtype without a fused kernel
-            optimizer = make(params, lr=lr, fused=True)
-    optimizer = make(params, lr=lr) if optimizer is None else optimizer
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        raise UsageError(
-            "E202",
-            f"{type(optimizer).__name__} needs a closure that computes the loss several times a step; the Learner computes it once.",
-            "Try optimizer=torch.optim.Adam.",
-        )
-    return optimizer
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load a copy of `state`, each tensor in the memory layout of its weight: fused kernels go through both in the order of memory."""
-    optimizer.load_state_dict(clone(state))
-    for p, values in optimizer.state.items():
-        for key, value in values.items():
-            if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
-                values[key] = torch.empty_like(p, dtype=value.dtype).copy_(value)
-
-
-def set_momentum(group: dict[str, Any], value: float) -> None:
-    """Set a group's momentum, or the first beta of Adam and its kin; an optimiser without momentum stays without."""
-    if "betas" in group:
-        group["betas"] = (value, *group["betas"][1:])
-    elif group.get("momentum"):
-        group["momentum"] = value

@@ -19,6 +19,7 @@ from rungbook.learner.callbacks import EMA, EarlyStopping, KeepBest
 from rungbook.learner.learner import Learner
 from rungbook.learner.metrics import OnScale, make_metric
 from rungbook.models.registry import MODELS, create_model, model_entry
+from rungbook.recipes.exchange import exchange
 from rungbook.recipes.recipe import Recipe
 
 FITS = {"image": ("image", "flat"), "table": ("table", "flat"), "one_hot": ("flat",), "text": ("text",), "array": ("flat", "image")}
@@ -136,11 +137,12 @@ def choosing(recipe: Recipe) -> list[Callback]:
 
 def build_learner(recipe: Recipe, data: Data, model: nn.Module, device: torch.device, lr: float) -> Learner:
     """The learner of a recipe, with the callbacks that choose its weights."""
+    parts = exchange(recipe)
     return Learner(
-        model,
-        data,
-        build_loss(recipe, data, device),
-        build_optimizer(recipe),
+        parts.model(model),
+        parts.data(data),
+        parts.loss(build_loss(recipe, data, device)),
+        parts.optimizer(build_optimizer(recipe)),
         lr=lr,
         metrics=build_metrics(data),
         callbacks=choosing(recipe),
@@ -150,6 +152,7 @@ def build_learner(recipe: Recipe, data: Data, model: nn.Module, device: torch.de
         compile=recipe.compile,
         accumulate=recipe.accumulate,
         clip=recipe.clip,
+        tape=parts.tape(),
     )
 
 

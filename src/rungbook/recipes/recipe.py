@@ -14,7 +14,7 @@ from torch import nn
 
 from rungbook.data.data import Data
 from rungbook.errors import UsageError, did_you_mean
-from rungbook.recipes.settings import Above, Count, NotBelow, Processes, Rate, Settings, Share, check_value
+from rungbook.recipes.settings import Above, Count, NotBelow, Part, Processes, Rate, Settings, Share, check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,8 @@ class Recipe(Settings):
         weights: file of weights to start from.
         image_size: side of the images in pixels, for sources of images.
         checkpoint_seconds: clock time between two checkpoints.
+        scratch: parts that are to be by hand: layers, functions, losses, optim, loader, autograd, or all.
+        mine: parts of the user's own, each as Conv2d:path.py:MyConv (torch class : file : class).
     """
 
     model: str = ""
@@ -73,6 +75,8 @@ class Recipe(Settings):
     weights: str | None = None
     image_size: Count | None = None
     checkpoint_seconds: Above = 15.0
+    scratch: tuple[Part, ...] = ()
+    mine: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Refuse what can be known to be wrong before any data is read.

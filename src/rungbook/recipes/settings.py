@@ -27,6 +27,9 @@ NotBelow = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Above | Literal["find"]
 Optimizer = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"]
 Final = Literal["best", "last"]
+PARTS = ("layers", "functions", "losses", "optim", "loader", "autograd")
+"""What of a training can be by hand."""
+Part = Literal["layers", "functions", "losses", "optim", "loader", "autograd", "all"]
 FOLDER = "FOLDER"
 """In a recipe's `fits`: any folder of the user's."""
 

@@ -1,0 +1,218 @@
+"""A learner's own layer, function, loss or optimiser in torch's place: `mine=Conv2d:path.py:MyConv`.
+
+The file is the user's own and is run because they named it on the command line. A run remembers the words and never runs the file by
+itself: who continues it says them again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional
+from torch import nn
+
+from rungbook.errors import UsageError, did_you_mean
+
+FORM = "mine=Conv2d:path.py:MyConv"
+
+
+@dataclass(frozen=True)
+class Mine:
+    """One part of somebody's own.
+
+    Args:
+        stands_for: torch's class or function.
+        part: theirs.
+        path: the file it was read from.
+    """
+
+    stands_for: Any
+    part: Any
+    path: Path
+
+    @property
+    def kind(self) -> str:
+        """What it is: layer, loss, optimizer or function."""
+        if not isinstance(self.stands_for, type):
+            return "function"
+        if issubclass(self.stands_for, torch.optim.Optimizer):
+            return "optimizer"
+        return "loss" if self.stands_for.__name__.endswith("Loss") else "layer"
+
+
+def known_parts() -> dict[str, Any]:
+    """Everything of torch's that can be replaced, by the name it has there: layers, losses, optimisers, functions."""
+    optimizers = {k: v for k, v in vars(torch.optim).items() if isinstance(v, type) and issubclass(v, torch.optim.Optimizer)}
+    layers = {k: v for k, v in vars(nn).items() if isinstance(v, type) and issubclass(v, nn.Module) and v is not nn.Module}
+    functions = {k: v for k, v in vars(torch.nn.functional).items() if callable(v) and not k.startswith("_") and not isinstance(v, type)}
+    return {**functions, **layers, **{k: v for k, v in optimizers.items() if k != "Optimizer"}}
+
+
+def split_word(word: str) -> tuple[str, Path, str]:
+    """Torch's name, the file and the name in it. Raises UsageError E202 for another form, E201 for a name torch does not have."""
+    torch_name, _, rest = word.partition(":")
+    path, _, name = rest.rpartition(":")
+    if not (torch_name and path and name.isidentifier()):
+        raise UsageError("E202", f'mine is "{word}"; it must be TORCH_CLASS:FILE:YOUR_CLASS.', f"For example {FORM}")
+    known = known_parts()
+    if torch_name not in known:
+        raise UsageError(
+            "E201", f'torch has no layer, loss, optimiser or function "{torch_name}".', did_you_mean(torch_name, known, "{}:...")
+        )
+    return torch_name, Path(path), name
+
+
+def read_mine(word: str) -> Mine:
+    """Run the file and take the part out of it.
+
+    Raises:
+        UsageError: E105 no such file, E201 no such name in it, E202 it cannot be used, with the line where it failed.
+    """
+    torch_name, path, name = split_word(word)
+    if not path.is_file():
+        raise UsageError("E105", f"mine names the file {path}, which is not there.", f"{FORM}, with the path from here")
+    module = _run(path)
+    if not hasattr(module, name):
+        defined = [k for k, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__]
+        raise UsageError("E201", f'{path} has no "{name}".', did_you_mean(name, defined, f"{torch_name}:{path}:{{}}"))
+    part, stands_for = getattr(module, name), known_parts()[torch_name]
+    for base, what in ((torch.optim.Optimizer, "torch.optim.Optimizer"), (nn.Module, "torch.nn.Module")):
+        wanted = isinstance(stands_for, type) and issubclass(stands_for, base)
+        if wanted and not (isinstance(part, type) and issubclass(part, base)):
+            raise UsageError("E202", f"{name} in {path} is no {what}, and {torch_name} is.", f"class {name}({what}): ...")
+    if not callable(part):
+        raise UsageError("E202", f"{name} in {path} is {type(part).__name__} and cannot be called.", f"def {name}(...): ...")
+    return Mine(stands_for, part, path)
+
+
+def _run(path: Path) -> Any:
+    name = f"mine_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError("E202", f"{path} is no Python file.", f"{FORM}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickling look their module up
+    sys.path.insert(0, str(path.resolve().parent))  # as python path.py does, for what stands beside it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise failed(error, path, "while it was read") from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def failed(error: Exception, path: Path, when: str) -> UsageError:
+    """Their mistake in our words: the line of their file it came from, and what Python or torch says."""
+    if isinstance(error, UsageError):
+        return error
+    own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path.resolve()]
+    line = own[-1].lineno if own else getattr(error, "lineno", None)
+    where = f"{path}:{line}" if line else str(path)
+    said = str(error).splitlines()[0] if str(error) else ""
+    return UsageError("E202", f"{where} failed {when}: {type(error).__name__}: {said}", f"Look at line {line} of {path}, or add --debug.")
+
+
+def guarded(call: Callable[..., Any], mine: Mine, when: str) -> Callable[..., Any]:
+    """A call into their code, whose failures are told by the line of their file."""
+
+    @wraps(call)
+    def guard(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            raise failed(error, mine.path, when) from error
+
+    return guard
+
+
+def put_layers(model: nn.Module, mine: Mine) -> int:
+    """Replace each layer of exactly the torch class by theirs, with the same arguments and weights; gives how many.
+
+    Raises:
+        UsageError: E202 theirs cannot be made with these arguments, or has other weights.
+    """
+    made: dict[int, nn.Module] = {}
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is mine.stands_for:
+                if id(child) not in made:
+                    made[id(child)] = _like(child, mine)
+                setattr(parent, name, made[id(child)])
+    return len(made)
+
+
+def _like(layer: nn.Module, mine: Mine) -> nn.Module:
+    required, options = constructor_arguments(layer)
+    name = mine.part.__name__
+    own = guarded(
+        mine.part, mine, f"when made as {name}({', '.join([*map(repr, required), *(f'{k}={v!r}' for k, v in options.items())])})"
+    )(*required, **options)
+    theirs = {k: tuple(v.shape) for k, v in own.state_dict().items()}
+    wanted = {k: tuple(v.shape) for k, v in layer.state_dict().items()}
+    if theirs != wanted:
+        raise UsageError(
+            "E202",
+            f"{name} in {mine.path} has the weights {_listed(theirs)}, {type(layer).__name__} has {_listed(wanted)}.",
+            "Give them torch's names and shapes: then weights can be copied, saved and used by either.",
+        )
+    own.load_state_dict(layer.state_dict())
+    own.forward = guarded(own.forward, mine, "in forward")
+    return own.train(layer.training)
+
+
+def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in shapes.items()) or "none"
+
+
+def constructor_arguments(layer: nn.Module) -> tuple[list[Any], dict[str, Any]]:
+    """What a torch layer was made with: required arguments in order, and those that differ from their defaults.
+
+    Torch's layers keep their arguments under the names they were given by; only whether there is a bias is seen from the bias itself.
+    """
+    required: list[Any] = []
+    options: dict[str, Any] = {}
+    for parameter in list(inspect.signature(type(layer).__init__).parameters.values())[1:]:
+        if parameter.name in ("device", "dtype") or not hasattr(layer, parameter.name):
+            continue
+        value = getattr(layer, parameter.name)
+        if parameter.name == "bias" and not isinstance(value, bool):
+            value = value is not None
+        if parameter.default is inspect.Parameter.empty:
+            required.append(value)
+        elif not _same(value, parameter.default):
+            options[parameter.name] = value
+    return required, options
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether an attribute is what the default becomes: a number stands for a tuple of it, too."""
+    if isinstance(value, tuple) and not isinstance(default, tuple):
+        return all(v == default for v in value)
+    return bool(value == default)
+
+
+def put_optimizer(make: Any, mine: Mine) -> Any:
+    """Their optimiser in the place of `partial(torch's, **settings)`; a setting it has no argument for must be off."""
+    accepted = inspect.signature(mine.part).parameters
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+    for key, value in make.keywords.items():
+        if value and not takes_all and key not in accepted:
+            raise UsageError("E202", f"{mine.part.__name__} in {mine.path} takes no {key}; the recipe has {key}={value:g}.", f"{key}=0")
+    settings = {k: v for k, v in make.keywords.items() if takes_all or k in accepted}
+
+    def made(params: Any, lr: float) -> torch.optim.Optimizer:
+        optimizer = guarded(mine.part, mine, "when made")(params, lr=lr, **settings)
+        optimizer.step = guarded(optimizer.step, mine, "in step")
+        return optimizer
+
+    return made
