@@ -43,6 +43,8 @@ GOOD = {
     "checkpoint_seconds": {"0.5": 0.5},
     "data": {"mnist": "mnist"},
     "model": {"lenet": "lenet"},
+    "scratch": {"all": ("all",), "layers,optim": ("layers", "optim"), "": ()},
+    "mine": {"Conv2d:/a/b.py:C,SGD:/a/b.py:S": ("Conv2d:/a/b.py:C", "SGD:/a/b.py:S"), "": ()},
 }
 BAD = {
     "epochs": {"0": "1 or more", "-1": "1 or more", "2.5": "a whole number", "x": "a whole number", "1e3": "a whole number"},
@@ -75,8 +77,9 @@ BAD = {
     "compile": {"maybe": "true or false"},
     "image_size": {"0": "1 or more", "28x28": "a whole number"},
     "checkpoint_seconds": {"0": "above 0"},
+    "scratch": {"layer": '"layers", "functions", "losses", "optim", "loader", "autograd" or "all"'},
 }
-FREE = {"data", "model", "device", "weights", "schedule"}
+FREE = {"data", "model", "device", "weights", "schedule", "mine"}
 """Fields of which not every value can be judged by its type; `Recipe.check` judges them."""
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from rungbook.data.data import Data
 from rungbook.errors import UsageError, did_you_mean
+from rungbook.recipes.mine import split_word
 from rungbook.recipes.settings import Above, Count, NotBelow, Part, Processes, Rate, Settings, Share, check_value
 
 
@@ -88,6 +89,8 @@ class Recipe(Settings):
         from rungbook.models.registry import model_entry
 
         super().check()
+        for word in self.mine:
+            split_word(word)
         model_entry(self.model)
         make_schedule(self.schedule)
         if self.valid + self.test >= 1 or not self.valid or not self.test:

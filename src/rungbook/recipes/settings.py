@@ -151,12 +151,21 @@ def parse_settings(cls: type[Settings], words: list[str]) -> dict[str, Any]:
         else:
             try:
                 values[key] = check_value(cls, key, text)
+                if key == "mine":
+                    values[key] = tuple(_resolved(w) for w in values[key])
                 if values[key] and (key == "weights" or (key == "data" and is_path(values[key]))):
                     values[key] = str(Path(values[key]).resolve())  # a run is resumed from anywhere
             except UsageError as problem:
                 problems.append(problem)
     _raise_all(problems)
     return values
+
+
+def _resolved(word: str) -> str:
+    """`Conv2d:path.py:MyConv` with the file's whole path."""
+    name, first, rest = word.partition(":")
+    path, last, own = rest.rpartition(":")
+    return f"{name}{first}{Path(path).resolve()}{last}{own}" if path else word
 
 
 def _raise_all(problems: list[UsageError]) -> None:
@@ -219,7 +228,7 @@ def _wanted(error: Any) -> str:
 
 def _example(cls: type[Settings], key: str) -> str:
     default = getattr(cls(), key)
-    if default is None:
-        examples = {"epochs": "5", "clip": "1.0", "threads": "2", "patience": "5", "ema": "0.99", "image_size": "28"}
+    if default in (None, ()):
+        examples = {"scratch": "layers,optim", "mine": "Conv2d:path.py:MyConv", "epochs": "5", "clip": "1.0", "threads": "2", "patience": "5", "ema": "0.99", "image_size": "28"}
         return examples.get(key, "balanced" if key == "class_weights" else "none")
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
