@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from rungbook.cli import coverage, data, evaluate, ledger, listing, measure, predict, resume, runs, train
+from rungbook.cli import coverage, data, evaluate, ledger, listing, measure, predict, resume, runs, train, twins
 
 app = typer.Typer(
     name="rung",
@@ -36,6 +36,7 @@ MAINTAINER = "maintainer"
 app.command("measure", rich_help_panel=MAINTAINER)(measure.measure)
 app.command("ledger", rich_help_panel=MAINTAINER)(ledger.ledger)
 app.command("coverage", rich_help_panel=MAINTAINER)(coverage.coverage)
+app.command("twins", rich_help_panel=MAINTAINER)(twins.twins)
 
 
 def _version(asked: bool) -> None:
