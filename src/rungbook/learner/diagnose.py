@@ -102,6 +102,8 @@ def _forward(learner: Learner, x: Any) -> Any:
         try:
             with learner._cast():
                 return learner.model(*inputs)
+        except RungError:
+            raise  # says already what is wrong
         except (RuntimeError, ValueError, IndexError) as error:
             name, module, given = failed[-1] if failed else ("", learner.model, inputs[0])
             raise _explain(error, name, module, given, inputs[0]) from error

@@ -54,7 +54,7 @@ class Exchange:
     @cached_property
     def own(self) -> list[Mine]:
         """The user's parts, read from their files."""
-        return [read_mine(word) for word in self.mine]
+        return read_mine(*self.mine)
 
     def _of(self, *kinds: str) -> list[Mine]:
         return [m for m in self.own if m.kind in kinds]

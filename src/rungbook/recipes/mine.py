@@ -71,16 +71,19 @@ def split_word(word: str) -> tuple[str, Path, str]:
     return torch_name, Path(path), name
 
 
-def read_mine(word: str) -> Mine:
-    """Run the file and take the part out of it.
+def read_mine(*words: str) -> list[Mine]:
+    """Run the files, each once, and take the parts out of them.
 
     Raises:
         UsageError: E105 no such file, E201 no such name in it, E202 it cannot be used, with the line where it failed.
     """
-    torch_name, path, name = split_word(word)
-    if not path.is_file():
-        raise UsageError("E105", f"mine names the file {path}, which is not there.", f"{FORM}, with the path from here")
-    module = _run(path)
+    parts = [split_word(word) for word in words]
+    modules = {path: _run(path) for path in dict.fromkeys(path for _, path, _ in parts)}
+    return [_take(modules[path], path, torch_name, name) for torch_name, path, name in parts]
+
+
+def _take(module: Any, path: Path, torch_name: str, name: str) -> Mine:
+    """A name out of a file that was run, if it can stand for torch's."""
     if not hasattr(module, name):
         defined = [k for k, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__]
         raise UsageError("E201", f'{path} has no "{name}".', did_you_mean(name, defined, f"{torch_name}:{path}:{{}}"))
@@ -95,6 +98,8 @@ def read_mine(word: str) -> Mine:
 
 
 def _run(path: Path) -> Any:
+    if not path.is_file():
+        raise UsageError("E105", f"mine names the file {path}, which is not there.", f"{FORM}, with the path from here")
     name = f"mine_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -143,8 +148,8 @@ def put_layers(model: nn.Module, mine: Mine) -> int:
     """
     made: dict[int, nn.Module] = {}
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is mine.stands_for:
+        for name, child in list(parent._modules.items()):  # named_children leaves out a layer's second place
+            if child is not None and type(child) is mine.stands_for:
                 if id(child) not in made:
                     made[id(child)] = _like(child, mine)
                 setattr(parent, name, made[id(child)])
@@ -181,8 +186,8 @@ def constructor_arguments(layer: nn.Module) -> tuple[list[Any], dict[str, Any]]:
     """
     required: list[Any] = []
     options: dict[str, Any] = {}
-    for parameter in list(inspect.signature(type(layer).__init__).parameters.values())[1:]:
-        if parameter.name in ("device", "dtype") or not hasattr(layer, parameter.name):
+    for parameter in _arguments(type(layer)):
+        if parameter.name in ("mode", "device", "dtype") or not hasattr(layer, parameter.name):
             continue
         value = getattr(layer, parameter.name)
         if parameter.name == "bias" and not isinstance(value, bool):
@@ -192,6 +197,15 @@ def constructor_arguments(layer: nn.Module) -> tuple[list[Any], dict[str, Any]]:
         elif not _same(value, parameter.default):
             options[parameter.name] = value
     return required, options
+
+
+def _arguments(cls: type) -> list[inspect.Parameter]:
+    """The constructor's arguments after self, of the first class in line that names them: LSTM hands all of its own on to RNNBase."""
+    for base in cls.__mro__:
+        found = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+        if not any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in found):
+            return found
+    return []
 
 
 def _same(value: Any, default: Any) -> bool:

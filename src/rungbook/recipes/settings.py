@@ -229,15 +229,7 @@ def _wanted(error: Any) -> str:
 def _example(cls: type[Settings], key: str) -> str:
     default = getattr(cls(), key)
     if default in (None, ()):
-        examples = {
-            "scratch": "layers,optim",
-            "mine": "Conv2d:path.py:MyConv",
-            "epochs": "5",
-            "clip": "1.0",
-            "threads": "2",
-            "patience": "5",
-            "ema": "0.99",
-            "image_size": "28",
-        }
+        examples = {"epochs": "5", "clip": "1.0", "threads": "2", "patience": "5", "ema": "0.99", "image_size": "28"}
+        examples |= {"scratch": "layers,optim", "mine": "Conv2d:path.py:MyConv"}
         return examples.get(key, "balanced" if key == "class_weights" else "none")
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)

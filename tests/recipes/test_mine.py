@@ -1,0 +1,184 @@
+"""A learner's own parts in torch's place: what works, and what is said of each mistake."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from rungbook.errors import UsageError
+from rungbook.recipes.mine import constructor_arguments, put_layers, read_mine, split_word
+from rungbook.recipes.once import train_once
+from rungbook.recipes.recipe import find_recipe
+from rungbook.recipes.settings import parse_settings
+
+LAYER = """
+import math
+import torch
+from torch import nn
+CALLS = []
+
+class MyLinear(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, x):
+        CALLS.append(x.shape)
+        return x @ self.weight.t() + self.bias
+
+class Unlike(nn.Linear):
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs + 1)
+
+class Breaks(nn.Linear):
+    def forward(self, x):
+        return x @ self.weight
+
+class Refuses(nn.Module):
+    def __init__(self, inputs):
+        super().__init__()
+
+def not_a_layer(x):
+    return x
+
+def my_relu(x, inplace=False):
+    CALLS.append("relu")
+    return torch.where(x > 0, x, 0.0)
+
+class MyLoss(nn.Module):
+    def forward(self, output, target):
+        CALLS.append("loss")
+        return -output.log_softmax(1).gather(1, target[:, None]).mean()
+
+class MySGD(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self):
+        CALLS.append("step")
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * p.grad
+"""
+QUICK = ["data=digits", "epochs=1", "lr=0.1", "optimizer=sgd", "momentum=0", "weight_decay=0", "final=last"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "own.py"
+    path.write_text(LAYER)
+    return path
+
+
+def train(*words: str) -> torch.Tensor:
+    recipe = find_recipe("mlp")(**parse_settings(find_recipe("mlp"), [*QUICK, *words]))
+    return torch.cat([p.detach().flatten() for p in train_once(recipe).learner.model.parameters()])
+
+
+@pytest.mark.parametrize("word", ["Linear:{}:MyLinear", "relu:{}:my_relu", "CrossEntropyLoss:{}:MyLoss", "SGD:{}:MySGD"])
+def test_the_same_weights_come_out(file: Path, word: str) -> None:
+    import sys
+
+    own = train(f"mine={word.format(file)}")
+    assert sys.modules["mine_own"].CALLS, "it was used"
+    torch.testing.assert_close(own, train(), rtol=1e-4, atol=1e-5)
+
+
+def test_several_at_once(file: Path) -> None:
+    import sys
+
+    train(f"mine=Linear:{file}:MyLinear,SGD:{file}:MySGD,CrossEntropyLoss:{file}:MyLoss")
+    calls = sys.modules["mine_own"].CALLS
+    assert {"step", "loss"} < set(calls)
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "said"),
+    [
+        ("Linear", "E202", "TORCH_CLASS:FILE:YOUR_CLASS"),
+        ("Linear:own.py", "E202", "TORCH_CLASS:FILE:YOUR_CLASS"),
+        ("Linaer:{}:MyLinear", "E201", "Linear:..."),
+        ("Linear:nowhere.py:MyLinear", "E105", "not there"),
+        ("Linear:{}:MyLinaer", "E201", "MyLinear"),
+        ("Linear:{}:not_a_layer", "E202", "torch.nn.Module"),
+        ("SGD:{}:MyLinear", "E202", "torch.optim.Optimizer"),
+        ("relu:{}:CALLS", "E202", "cannot be called"),
+    ],
+)
+def test_words_that_name_nothing_usable(file: Path, word: str, code: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_mine(word.format(file))
+    assert refused.value.code == code
+    assert said in refused.value.message + refused.value.fix
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("Linear:{}:Unlike", r"has the weights weight \(\d+, 64\).*Linear has weight"),
+        ("Linear:{}:Breaks", r"own.py:23 failed in forward: RuntimeError: mat1 and mat2 shapes"),
+        ("Linear:{}:Refuses", r"failed when made as Refuses\(64, \d+\): TypeError"),
+        ("Conv2d:{}:MyLinear", r"The model has no Conv2d. It is made of"),
+        ("Adam:{}:MySGD", r"mine stands for Adam, the recipe trains with SGD"),
+        ("MSELoss:{}:MyLoss", r"mine stands for MSELoss, the recipe's loss is cross_entropy"),
+    ],
+)
+def test_parts_that_do_not_fit(file: Path, word: str, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        train(f"mine={word.format(file)}")
+    assert re.search(said, f"{refused.value.message} {refused.value.fix}"), refused.value.message
+
+
+def test_a_setting_theirs_does_not_take(file: Path) -> None:
+    with pytest.raises(UsageError, match=r"MySGD in .* takes no momentum; the recipe has momentum=0.9"):
+        train(f"mine=SGD:{file}:MySGD", "momentum=0.9")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("x = 1 +\n", "SyntaxError"), ("\n\nraise RuntimeError('why')\n", "own.py:3 failed while it was read")],
+)
+def test_files_that_do_not_run(file: Path, text: str, said: str) -> None:
+    file.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        read_mine(f"Linear:{file}:MyLinear")
+
+
+def test_words() -> None:
+    assert split_word("Conv2d:a/b.py:C") == ("Conv2d", Path("a/b.py"), "C")
+    assert split_word(r"Conv2d:C:\a\b.py:C")[1:] == (Path(r"C:\a\b.py"), "C")
+
+
+@pytest.mark.parametrize(
+    ("layer", "required", "options"),
+    [
+        (nn.Linear(3, 4), [3, 4], {}),
+        (nn.Linear(3, 4, bias=False), [3, 4], {"bias": False}),
+        (nn.Conv2d(1, 6, 5, padding=2), [1, 6, (5, 5)], {"padding": (2, 2)}),
+        (nn.Conv2d(4, 8, 3, groups=2, padding_mode="reflect"), [4, 8, (3, 3)], {"groups": 2, "padding_mode": "reflect"}),
+        (nn.BatchNorm2d(3, momentum=None), [3], {"momentum": None}),
+        (nn.LayerNorm(5, eps=1e-3), [(5,)], {"eps": 1e-3}),
+        (nn.MaxPool2d(2), [2], {"stride": 2}),
+        (nn.Dropout(0.2), [], {"p": 0.2}),
+        (nn.LSTM(3, 4, num_layers=2), [3, 4], {"num_layers": 2}),
+    ],
+)
+def test_what_a_layer_was_made_with(layer: nn.Module, required: list[object], options: dict[str, object]) -> None:
+    found = constructor_arguments(layer)
+    assert found == (required, options)
+    assert repr(type(layer)(*found[0], **found[1])) == repr(layer)
+
+
+def test_a_shared_layer_stays_shared(file: Path) -> None:
+    shared = nn.Linear(2, 2)
+    model = nn.Sequential(shared, nn.ReLU(), shared)
+    assert put_layers(model, *read_mine(f"Linear:{file}:MyLinear")) == 1
+    assert model[0] is model[2]
+    assert type(model[0]).__name__ == "MyLinear"
+    assert torch.equal(model[0].weight, shared.weight)
