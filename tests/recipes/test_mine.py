@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import Rung
 from torch import nn
 
 from rungbook.errors import UsageError
@@ -182,3 +183,48 @@ def test_a_shared_layer_stays_shared(file: Path) -> None:
     assert model[0] is model[2]
     assert type(model[0]).__name__ == "MyLinear"
     assert torch.equal(model[0].weight, shared.weight)
+
+
+STOPS = """
+import os, signal
+from pathlib import Path
+from torch import nn
+
+HERE = Path(__file__).parent
+(HERE / "ran").touch()
+
+class MyLinear(nn.Linear):
+    def forward(self, x):
+        if (HERE / "stop").exists() and self.training:
+            (HERE / "stop").unlink()
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().forward(x)
+"""
+
+
+def test_a_record_alone_never_runs_the_file(tmp_path: Path, rung: Rung) -> None:
+    """A run folder may come from anybody; the file it names is run again only if somebody names it again."""
+    rung.quick()
+    file, ran = tmp_path / "own.py", tmp_path / "ran"
+    file.write_text(STOPS)
+    (tmp_path / "stop").touch()
+    word = f"mine=Linear:{file}:MyLinear"
+    assert rung("train", "mlp", "data=iris", "epochs=2", word).code == 5
+    assert ran.exists()
+    ran.unlink()
+    refused = rung("resume")
+    assert refused.code == 2
+    assert f"only run if you say so. fix: rung resume 001-mlp {word}" in refused.text
+    assert not ran.exists()
+    assert rung("resume", "1", word).code == 0
+    assert ran.exists()
+    ran.unlink()
+    assert rung("eval", "1").code == 0
+    assert rung("runs", "compare", "1", "1").code == 0
+    assert not ran.exists(), "a finished run is used with torch's layers: the weights are the same"
+
+
+def test_figures_of_the_ledger_are_of_rungbooks_parts(file: Path, rung: Rung) -> None:
+    answer = rung("measure", "mlp", f"mine=Linear:{file}:MyLinear")
+    assert answer.code == 2
+    assert "E202 figures in the ledger are of rungbook's own parts" in answer.text

@@ -16,7 +16,7 @@ from torch import nn
 
 from rungbook.data.data import Data
 from rungbook.errors import UsageError
-from rungbook.recipes.mine import Mine, guarded, put_layers, put_optimizer, read_mine
+from rungbook.recipes.mine import Mine, guarded, put_layers, put_optimizer, read_mine, split_word
 from rungbook.recipes.settings import PARTS
 
 
@@ -136,7 +136,7 @@ class Exchange:
 
             counts = Counter(swap_report(model).swapped.values())
             words[words.index("layers")] = f"layers ({', '.join(f'{n} {kind}' for kind, n in counts.items())})"
-        words += [f"{getattr(m.stands_for, '__name__', m.stands_for)} ({m.part.__name__} of {m.path.name})" for m in self.own]
+        words += [f"{theirs} ({name} of {path.name})" for theirs, path, name in map(split_word, self.mine)]
         return f"by hand: {', '.join(words)}" if words else ""
 
 

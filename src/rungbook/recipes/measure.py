@@ -98,11 +98,12 @@ def measure(recipe: Settings, seeds: int, say: Say, *, stamped: Stamp | None = N
             that somebody edits meanwhile must not pass for it.
 
     Raises:
-        UsageError: E202 fewer than two seeds, or settings no key can name.
+        UsageError: E202 fewer than two seeds, settings no key can name, or parts of somebody's own.
         RungError: with a message for the user.
     """
     stamped = stamp(recipe) if stamped is None else stamped
     check_seeds(key_of(recipe), seeds)
+    own_parts_only(recipe)
     recipe.check()
     key = key_of(recipe)
     if counted(recipe_of(key)) != counted(recipe):
@@ -172,6 +173,16 @@ def machine() -> dict[str, Any]:
     except OSError:
         pass
     return {"cpu": model or platform.machine(), "cores": cores(), "system": f"{platform.system()} {platform.machine()}"}
+
+
+def own_parts_only(recipe: Settings) -> None:
+    """Refuse a recipe with parts of somebody's own: nobody else could measure it, and a ledger must not name code to run.
+
+    Raises:
+        UsageError: E202.
+    """
+    if getattr(recipe, "mine", ()):
+        raise UsageError("E202", "figures in the ledger are of rungbook's own parts.", "Leave out mine=...")
 
 
 def is_offline(recipe: Settings) -> bool:

@@ -110,6 +110,7 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
     """
     started = time.monotonic()
     recipe = _unfinished(run)
+    _own_code(run, recipe, changes)
     if isinstance(recipe, Study):
         _keeps(recipe, changes)
         plain(console, f"{run.name} is a study: it is done again, with the same result")
@@ -155,6 +156,20 @@ def _unfinished(run: Run) -> Any:
     else:
         other = recipe.command(lr=1e-4 if recipe.lr == "find" else recipe.lr / 10)
     raise UsageError("E204", f"{run.name} failed and would fail again: {why}", f"Start anew: {other}")
+
+
+def _own_code(run: Run, recipe: Settings, changes: dict[str, Any]) -> None:
+    """A run's record may come from anybody: a file it names is only run if whoever continues the run names it again.
+
+    Raises:
+        UsageError: E204 with the command that does.
+    """
+    named = getattr(recipe, "mine", ())
+    if named and changes.get("mine") != named:
+        message = (
+            f"{run.name} was trained with code of {', '.join(sorted({w.split(':')[1] for w in named}))}, which is only run if you say so."
+        )
+        raise UsageError("E204", message, f"rung resume {run.name} mine={','.join(named)}")
 
 
 def _say_what_changed(record: dict[str, Any], threads: int, device: torch.device, console: Any) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rungbook.data.data import Data
 from rungbook.learner.callback import Callback
 from rungbook.recipes.about_data import headline_of, paragraph, plain, print_findings, splits_of
+from rungbook.recipes.exchange import exchange
 from rungbook.recipes.interval import wilson
 from rungbook.recipes.scores import LOWER_IS_BETTER
 from rungbook.recipes.settings import Reported, Settings
@@ -52,6 +53,8 @@ def describe_start(work: Work) -> None:
     learner, data, console = work.learner, work.data, work.console
     parameters = sum(p.numel() for p in learner.model.parameters())
     console.print(f"model {work.recipe.model}, {parameters:,} parameters; {learner.device}, {_threads()}")
+    if by_hand := exchange(work.recipe).describe(learner.model):
+        plain(console, by_hand)
     batches = f"{plural(len(data.train), 'batch', 'batches')} of {data.train.batch_size}"
     console.print(f"{plural(work.epochs, 'epoch')} of {batches}; {work.recipe.optimizer}, learning rate {learner.lr:g}")
     loss = learner.validate(metrics=[])["loss"]
