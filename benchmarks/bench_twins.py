@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+import twins_var
 from common import compare, interleave, record, settle, versions
 from contest import Contest
 
-CONTESTS: dict[str, Callable[[], list[Contest]]] = {}
+CONTESTS: dict[str, Callable[[], list[Contest]]] = {
+    "var": twins_var.contests,
+}
 """Family -> makes its contests; filled below by the families' own files."""
 
 

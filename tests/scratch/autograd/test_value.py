@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 import torch
@@ -158,10 +159,7 @@ def test_moons_are_told_apart() -> None:
     points, labels = make_moons(50, noise=0.05, random_state=0)
     draw = random.Random(0)
     sizes = (2, 8, 1)
-    layers = [
-        [([Value(draw.gauss(0, 1) / math.sqrt(i)) for _ in range(i)], Value(0)) for _ in range(o)]
-        for i, o in zip(sizes, sizes[1:], strict=False)
-    ]
+    layers = [[([Value(draw.gauss(0, 1) / math.sqrt(i)) for _ in range(i)], Value(0)) for _ in range(o)] for i, o in pairwise(sizes)]
 
     def score(point: list[float]) -> Value:
         numbers = [Value(x) for x in point]
