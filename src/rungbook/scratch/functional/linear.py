@@ -1,6 +1,6 @@
 """Affine maps: every output is a weighted sum of the inputs, plus a bias.
 
-Shapes: N any leading dimensions, I input features, O output features.
+Shapes: * any leading dimensions, I input features, O output features.
 """
 
 from __future__ import annotations
@@ -27,4 +27,34 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: input {tuple(input.shape)} ends in {input.shape[-1:]}, weight {tuple(weight.shape)} needs {weight.shape[-1]}"
         )
     product = input @ weight.mT if weight.dim() > 1 else input @ weight  # (*, O)
-    return product if bias is None else product + bias
+    # autocast multiplies in half precision; a single precision bias would lift the sum out of it
+    return product if bias is None else product + bias.to(product.dtype)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`out[o] = input1 @ weight[o] @ input2 + bias[o]`: every product of a feature of one and a feature of the other has a weight.
+
+    Args:
+        input1: (*, I).
+        input2: (*, J).
+        weight: (O, I, J).
+        bias: (O).
+
+    Returns:
+        (*, O).
+
+    Raises:
+        RuntimeError: the shapes do not fit.
+    """
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError(f"bilinear: input1 {tuple(input1.shape)} and input2 {tuple(input2.shape)} may differ in the last dimension only")
+    if weight.dim() != 3 or (input1.shape[-1], input2.shape[-1]) != tuple(weight.shape[1:]):
+        raise RuntimeError(
+            f"bilinear: weight {tuple(weight.shape)} must be (outputs, {input1.shape[-1]}, {input2.shape[-1]}), as the inputs' last dimensions"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise RuntimeError(f"bilinear: bias {tuple(bias.shape)} must be ({weight.shape[0]}), as weight {tuple(weight.shape)} has outputs")
+    O, I, J = weight.shape
+    left = input1 @ weight.permute(1, 0, 2).reshape(I, O * J)  # (*, O J)
+    product = (left.unflatten(-1, (O, J)) @ input2.unsqueeze(-1)).squeeze(-1)  # (*, O)
+    return product if bias is None else product + bias.to(product.dtype)

@@ -1,0 +1,188 @@
+"""Maxima over sliding windows, and their way back.
+
+The largest of a rectangle is the largest over rows of the largest in each row. Comparing with `>` keeps the first of equal ones, in reading
+order, and the gradient goes to that one alone, where `amax` would share it out.
+
+Shapes: N samples, C channels, L sizes of the D dimensions, O the number of windows in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from rungbook.scratch.functional.pad import pad
+from rungbook.scratch.functional.spatial import batched, check_pool, check_windows, each, pooled_size, taps
+
+Ints = int | Sequence[int]
+Pooled = Tensor | tuple[Tensor, Tensor]
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Pooled:
+    """Largest element of each window (Ranzato et al., 2007; in cats' eyes and Riesenhuber and Poggio, 1999, before).
+
+    Args:
+        input: (N, C, L), or (C, L) for one sample.
+        kernel_size: elements in a window.
+        stride: from one window to the next; as large as the window if None.
+        padding: elements on both sides that are smaller than all others, at most half a window.
+        dilation: from one element of a window to the next.
+        ceil_mode: whether a last window may run over the end.
+        return_indices: also where the maxima stood, counted through L (row by row in images).
+
+    Returns:
+        (N, C, O) or (C, O), and the indices if asked for.
+
+    Raises:
+        RuntimeError: no window fits, or a number out of range.
+    """
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 1)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Pooled:
+    """`max_pool1d` over images (N, C, H, W)."""
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 2)
+
+
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Pooled:
+    """`max_pool1d` over volumes (N, C, D, H, W)."""
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 3)
+
+
+def _max_pool(
+    input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool, return_indices: bool, dims: int
+) -> Pooled:
+    name = f"max_pool{dims}d"
+    x, had_batch = check_pool(input, dims, name)
+    kernel, sizes = each(kernel_size, dims, "kernel_size", 1), x.shape[2:]
+    stride = kernel if stride is None or stride == [] or stride == () else each(stride, dims, "stride", 1)
+    padding, dilation = each(padding, dims, "padding"), each(dilation, dims, "dilation", 1)
+    count = [pooled_size(*each_dim, ceil_mode) for each_dim in zip(sizes, kernel, stride, padding, dilation, strict=True)]
+    check_windows(sizes, kernel, padding, dilation, count, name)
+    # on the right, as much as the last window needs: more than the padding with ceil_mode, less where a stride steps over it
+    last = [(o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(count, stride, dilation, kernel, strict=True)]
+    right = [max(0, end - n - p) for end, n, p in zip(last, sizes, padding, strict=True)]
+    sides = [side for p, r in zip(reversed(padding), reversed(right), strict=True) for side in (p, r)]
+    place = torch.arange(prod(sizes), device=x.device).view(sizes) if return_indices else None  # (L...)
+    if any(sides):
+        lowest = -float("inf") if x.is_floating_point() else torch.iinfo(x.dtype).min
+        x = pad(x, sides, value=lowest)
+        place = None if place is None else pad(place, sides)
+    for dim in range(-1, -dims - 1, -1):
+        i = dims + dim
+        places = None if place is None else taps(place, dim, kernel[i], stride[i], dilation[i])
+        x, place = first_maximum(taps(x, dim, kernel[i], stride[i], dilation[i]), places)
+    x = x if had_batch else x.squeeze(0)
+    if place is None:
+        return x
+    place = place.expand(x.shape) if place.dim() < x.dim() else place
+    return x, place if had_batch or place.dim() == x.dim() else place.squeeze(0)
+
+
+def first_maximum(seen: list[Tensor], places: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
+    """The largest of several tensors, element by element, and what stands beside it in `places`; of equal ones the first, of NaNs the last."""
+    best, place = seen[0], None if places is None else places[0]
+    for j, other in enumerate(seen[1:], 1):
+        larger = (other > best) | (other != other)  # NaN is not itself, and is larger than all
+        if place is not None and places is not None:
+            place = torch.where(larger, places[j], place)
+        best = torch.where(larger, other, best)
+    return best, place
+
+
+def max_unpool1d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """Maxima put back where `max_pool1d(return_indices=True)` found them; zero elsewhere (Zeiler and Fergus, 2014).
+
+    Args:
+        input: (N, C, O), or (C, O) for one sample.
+        indices: of the same shape: where in L.
+        kernel_size, stride, padding: the pooling's, from which L follows: `(O - 1) stride - 2 padding + kernel_size`.
+        output_size: L, or the whole shape: which of the sizes that give O is meant.
+
+    Returns:
+        (N, C, L) or (C, L).
+
+    Raises:
+        RuntimeError: indices have another shape or point outside.
+        ValueError: an output_size that the pooling does not shrink to O.
+    """
+    return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 1)
+
+
+def max_unpool2d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """`max_unpool1d` over images (N, C, H, W)."""
+    return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 2)
+
+
+def max_unpool3d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """`max_unpool1d` over volumes (N, C, D, H, W)."""
+    return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 3)
+
+
+def _max_unpool(
+    input: Tensor, indices: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, output_size: Sequence[int] | None, dims: int
+) -> Tensor:
+    name = f"max_unpool{dims}d"
+    batched(input, dims, name)
+    if indices.shape != input.shape:
+        raise RuntimeError(f"{name}: indices {tuple(indices.shape)} must have the shape of the input, {tuple(input.shape)}")
+    kernel = each(kernel_size, dims, "kernel_size", 1)
+    stride = kernel if stride is None else each(stride, dims, "stride", 1)
+    default = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(input.shape[-dims:], stride, kernel, each(padding, dims, "padding"), strict=True)]
+    sizes = default
+    if output_size is not None:
+        if len(output_size) not in (dims, dims + 1, dims + 2):
+            raise ValueError(f"{name}: output_size {tuple(output_size)} needs {dims} numbers, or a whole shape of {dims + 2}")
+        sizes = list(output_size)[-dims:]
+        if any(not d - s < n < d + s for n, d, s in zip(sizes, default, stride, strict=True)):
+            raise ValueError(f"{name}: output_size {tuple(sizes)} must be less than a stride {stride} away from {tuple(default)}")
+    flat = input.new_zeros(*input.shape[:-dims], prod(sizes))  # (N, C, L)
+    return flat.scatter(-1, indices.flatten(-dims), input.flatten(-dims)).unflatten(-1, sizes)  # (N, C, L...)
