@@ -87,7 +87,7 @@ class Adagrad(PerParameter):
 
     def start(self, p: Tensor, group: Group) -> State:
         first = group["initial_accumulator_value"]
-        total = torch.full_like(p, complex(first, first) if p.is_complex() else first)  # type: ignore[arg-type]
+        total = torch.full_like(p, complex(first, first) if p.is_complex() else first)
         return {"step": counter(p, group), "sum": total}
 
     def update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:

@@ -88,7 +88,7 @@ class LBFGS(Optimizer):
             memory["prev_loss"] = loss
             t = scalar(group["lr"])
             if state["n_iter"] == 1:
-                t = min(1.0, 1.0 / grad.abs().sum()) * t  # the first direction is the gradient itself, of whatever length
+                t = (1.0 / grad.abs().sum()).clamp(max=1.0) * t  # the first direction is the gradient itself, of whatever length
             memory["t"] = t
             slope = grad.dot(d)
             if slope > -group["tolerance_change"]:
@@ -131,7 +131,7 @@ class LBFGS(Optimizer):
         at = 0
         for p in self._params:
             real = torch.view_as_real(p) if p.is_complex() else p
-            real.add_(d[at : at + real.numel()].view_as(real), alpha=t)
+            real.add_(d[at : at + real.numel()].view_as(real), alpha=t)  # type: ignore[arg-type]
             at += real.numel()
 
     def _search(self, closure: Callable[[], Any], start: Point, t: Scalar, d: Tensor, most: int) -> tuple[Point, int]:
@@ -259,7 +259,7 @@ def zoom(
         left, right = min(p.t for p in bracket), max(p.t for p in bracket)
         if right - left < smallest:
             break
-        t = lowest(*bracket, (left, right))
+        t = lowest(bracket[0], bracket[1], (left, right))
         margin = 0.1 * (right - left)
         if min(right - t, t - left) < margin:
             # near an end twice in a row, or at it: too little is cut off, so step away from that end

@@ -1,6 +1,6 @@
 """What optimisers share: the walk over groups and parameters, the count of steps, the checks, and arithmetic that can be differentiated.
 
-Ours subclass `torch.optim.Optimizer`, which keeps groups, state, hooks and `state_dict`; all that a step does to a parameter is written here.
+Ours subclass `torch.optim.Optimizer`, which keeps groups, state, hooks and `state_dict`; what a step does to parameters is written here.
 Differs from torch: one form for all. `foreach` and `fused` are accepted as the hints they are and change nothing but where the count lives.
 """
 
@@ -60,15 +60,12 @@ class PerParameter(Optimizer):
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
-                        self._step_one(p, group)
+                        self._step_one(p, -p.grad if group.get("maximize") else p.grad, group)
         return loss
 
-    def _step_one(self, p: Tensor, group: Group) -> None:
-        grad = -p.grad if group.get("maximize") else p.grad  # type: ignore[operator]
+    def _step_one(self, p: Tensor, grad: Tensor, group: Group) -> None:
         if grad.is_sparse and not self.takes_sparse:
-            raise RuntimeError(
-                f"{type(self).__name__} needs dense gradients, that of a {tuple(p.shape)} is sparse; try SparseAdam"
-            )
+            raise RuntimeError(f"{type(self).__name__} needs dense gradients, that of a {tuple(p.shape)} is sparse; try SparseAdam")
         state = self.state.get(p) or self.start(p, group)
         if group.get("capturable") and not torch.compiler.is_compiling():
             check_capturable(p, state)
