@@ -27,6 +27,7 @@ from rungbook.recipes.effect import refuse, without_effect
 from rungbook.recipes.ending import Stopped, ending
 from rungbook.recipes.evaluation import moved, read_again, same_data
 from rungbook.recipes.judge import finish
+from rungbook.recipes.mine import split_word
 from rungbook.recipes.prepare import keep_threads, make_model, pick_device, pick_threads, prepare_data
 from rungbook.recipes.recipe import Recipe, restore_recipe
 from rungbook.recipes.runs import Run, create_run, versions
@@ -166,9 +167,8 @@ def _own_code(run: Run, recipe: Settings, changes: dict[str, Any]) -> None:
     """
     named = getattr(recipe, "mine", ())
     if named and changes.get("mine") != named:
-        message = (
-            f"{run.name} was trained with code of {', '.join(sorted({w.split(':')[1] for w in named}))}, which is only run if you say so."
-        )
+        files = sorted({str(split_word(word)[1]) for word in named})
+        message = f"{run.name} was trained with code of {', '.join(files)}, which is only run if you say so."
         raise UsageError("E204", message, f"rung resume {run.name} mine={','.join(named)}")
 
 
