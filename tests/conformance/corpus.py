@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import torch
 from agree import Case
 from more import FUNCTION_CASES, MODULE_CASES
+
+NAMESAKES = {"unfold"}
+"""Functions that share their name with a tensor method that does something else."""
 
 
 @cache
@@ -65,14 +70,36 @@ def function_cases(name: str, limit: int = 400) -> list[Case]:
     """
     cases = [case() if callable(case) else case for case in FUNCTION_CASES.get(name, ())]
     found: Callable[[str], list[Any]] = lambda key: op_infos().get(key, [])
-    for info in [*found(f"nn.functional.{name}"), *found(name)]:
+    for info in [*found(f"nn.functional.{name}"), *(found(name) if name not in NAMESAKES else ())]:
         torch.manual_seed(0)
-        samples = list(info.sample_inputs("cpu", torch.float64, requires_grad=info.supports_autograd))
+        kinds = (torch.float64, torch.complex128, torch.int64)  # the first that it takes; a variant for a GPU names none
+        dtype = next((d for d in kinds if d in info.dtypes), torch.float64)
+        samples = list(info.sample_inputs("cpu", dtype, requires_grad=info.supports_autograd and dtype != torch.int64))
         step = max(1, -(-len(samples) // limit))
         for i, sample in enumerate(itertools.islice(samples, 0, None, step)):
             label = f"{info.variant_test_name} {i * step} {_words(sample.args, sample.kwargs)}".strip()
-            cases.append(Case(label, (sample.input, *sample.args), dict(sample.kwargs)))
+            cases.append(Case(label, *as_called(info, name, (sample.input, *sample.args), dict(sample.kwargs))))
     return cases
+
+
+class _Called(Exception):
+    """A function was called, and that is all that was asked."""
+
+
+def as_called(info: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a sample of torch's calls the function of torch.nn.functional with: some go through a lambda, which may change the order."""
+    found = args, kwargs
+    if getattr(info.op, "__name__", "") != "<lambda>":
+        return found
+
+    def record(*args: Any, **kwargs: Any) -> None:
+        nonlocal found
+        found = args, kwargs
+        raise _Called
+
+    with mock.patch.object(torch.nn.functional, name, record), suppress(_Called):
+        info.op(*args, **kwargs)
+    return found
 
 
 def _words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

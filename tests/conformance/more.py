@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import more_pointwise
+import more_spatial
 from agree import Case
 
 MODULE_CASES: dict[type, Sequence[Case | Callable[[], Case]]] = {}
@@ -11,3 +13,8 @@ MODULE_CASES: dict[type, Sequence[Case | Callable[[], Case]]] = {}
 
 FUNCTION_CASES: dict[str, Sequence[Case | Callable[[], Case]]] = {}
 """Name in torch.nn.functional -> cases."""
+
+MODULE_CASES.update(more_pointwise.MODULES)
+FUNCTION_CASES.update(more_pointwise.FUNCTIONS)
+MODULE_CASES.update(more_spatial.MODULES)
+FUNCTION_CASES.update(more_spatial.FUNCTIONS)

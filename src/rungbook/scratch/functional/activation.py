@@ -27,6 +27,8 @@ def sigmoid(input: Tensor) -> Tensor:
     Args:
         input: any shape.
     """
+    if input.is_complex():  # which have no order
+        return 1 / (1 + (-input).exp())
     e = minus_abs(input).exp()
     return torch.where(input < 0, e, 1) / (1 + e)
 
@@ -108,7 +110,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         alpha: -alpha is the limit below.
         inplace: write the result over the input.
     """
-    return elu_(input, alpha) if inplace else torch.where(input > 0, input, alpha * input.clamp(max=0).expm1())
+    return elu_(input, alpha) if inplace else torch.where(input <= 0, alpha * input.clamp(max=0).expm1(), input)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -129,7 +131,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """
     if alpha == 0:
         raise RuntimeError("celu: alpha is 0, the input is divided by it")
-    return celu_(input, alpha) if inplace else torch.where(input > 0, input, alpha * (input.clamp(max=0) / alpha).expm1())
+    return celu_(input, alpha) if inplace else torch.where(input <= 0, alpha * (input.clamp(max=0) / alpha).expm1(), input)
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:

@@ -156,7 +156,9 @@ def _shorten(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -
     """Scale the rows that are longer than max_norm down to it, in place; a row that is there twice is written twice alike."""
     with torch.no_grad():
         rows = weight.detach().index_select(0, index)
-        lengths = (rows.abs() ** norm_type).sum(1, keepdim=True) ** (1 / norm_type) if norm_type != float("inf") else rows.abs().amax(1, True)
+        lengths = (
+            (rows.abs() ** norm_type).sum(1, keepdim=True) ** (1 / norm_type) if norm_type != float("inf") else rows.abs().amax(1, True)
+        )
         scale = torch.where(lengths > max_norm, max_norm / (lengths + 1e-7), 1)  # torch's 1e-7
         weight.detach().index_copy_(0, index.long(), rows * scale)
 

@@ -78,20 +78,25 @@ def batch_norm(
         eps: added to the variance.
 
     Raises:
-        ValueError: in training there is one value a channel, or eps is not positive.
+        ValueError: in training there is one value a channel, or eps is not positive; or only one running statistic is given.
         RuntimeError: a parameter or buffer has another size than C; or statistics are missing outside training.
     """
-    if training and input.numel() == input.shape[1]:
+    if training and math.prod(input.shape[:1] + input.shape[2:]) == 1:
         raise ValueError(f"batch_norm: input {tuple(input.shape)} has one value a channel, in training more are needed for a variance")
     if eps < 0 or (training and eps == 0):
         raise ValueError(f"batch_norm: eps is {eps}, a {'positive' if training else 'non-negative'} number is needed")
+    if (running_mean is None) != (running_var is None):
+        missing = "running_mean" if running_mean is None else "running_var"
+        raise ValueError(f"batch_norm: {missing} is None, and the other running statistic is not; both or none are needed")
+    if input.numel() == 0:  # nothing to learn from: the running statistics stay
+        return _affine(input.clone(), weight, bias)
     _one_a_channel("batch_norm", input.shape[1], input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     x = _wide(input)
     if training:
         y, mean, var = normalize_channels(x, _as(x, weight), _as(x, bias), eps)
         _follow(running_mean, mean, momentum)
-        n = x.numel() // max(x.shape[1], 1)
-        _follow(running_var, var * (n / max(n - 1, 1)), momentum)
+        n = x.numel() // x.shape[1]
+        _follow(running_var, var * (n / (n - 1)), momentum)
     else:
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: running_mean and running_var are needed outside training")

@@ -151,7 +151,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """
     if inplace:
         return input.copy_(hardsigmoid(input.clone()))
-    return torch.where(input <= -3, 0.0, torch.where(input < 3, (input + 3) / 6, 1.0))
+    return torch.where(input <= -3, 0, torch.where(input >= 3, 1, (input + 3) / 6))
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:

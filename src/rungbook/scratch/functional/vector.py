@@ -50,6 +50,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """`x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`.
 
+    As in torch, the gradient is that of the lengths also where eps stands for one.
+
     Args:
         x1, x2: shapes that broadcast.
         dim: the vectors' dimension, after broadcasting.
@@ -59,7 +61,9 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         The broadcast shape without dim.
     """
     x1, x2 = torch.broadcast_tensors(x1, x2)
-    return (normalize(x1, 2.0, dim, eps) * normalize(x2, 2.0, dim, eps)).sum(dim)
+    lengths = (p_norm(x, 2.0, dim, keepdim=True) for x in (x1, x2))
+    n1, n2 = (torch.where(n < eps, eps + (n - n.detach()), n) for n in lengths)
+    return (x1 / n1 * (x2 / n2)).sum(dim)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -124,5 +128,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.numel() and tensor.device.type == "cpu" and not torch.compiler.is_compiling():
         low, high = int(tensor.min()), int(tensor.max())
         if low < 0 or high >= num_classes:
-            raise RuntimeError(f"one_hot: classes from {low} to {high} do not fit num_classes={num_classes}, which needs 0 to {num_classes - 1}")
+            raise RuntimeError(
+                f"one_hot: classes from {low} to {high} do not fit num_classes={num_classes}, which needs 0 to {num_classes - 1}"
+            )
     return (tensor.unsqueeze(-1) == torch.arange(num_classes, device=tensor.device)).to(torch.int64)  # (*, K)

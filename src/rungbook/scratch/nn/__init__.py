@@ -50,7 +50,7 @@ from rungbook.scratch.nn.loss_ranking import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
-from rungbook.scratch.nn.norm import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from rungbook.scratch.nn.norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from rungbook.scratch.nn.pad import (
     CircularPad1d,
     CircularPad2d,
@@ -135,7 +135,6 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
-    "CrossMapLRN2d",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

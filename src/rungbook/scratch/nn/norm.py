@@ -160,23 +160,3 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-
-
-class CrossMapLRN2d(LocalResponseNorm):
-    """`LocalResponseNorm` of images, with the integers and the shape torch's older layer takes.
-
-    Args:
-        size: number of channels.
-        alpha, beta, k: as in `LocalResponseNorm`.
-
-    Raises:
-        ValueError: the input is not (N, C, H, W).
-    """
-
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
-        super().__init__(size, alpha, beta, k)
-
-    def forward(self, input: Tensor) -> Tensor:
-        if input.dim() != 4:
-            raise ValueError(f"CrossMapLRN2d: input {tuple(input.shape)} has {input.dim()} dimensions, (N, C, H, W) is needed")
-        return super().forward(input)
