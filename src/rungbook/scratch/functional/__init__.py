@@ -29,6 +29,7 @@ from rungbook.scratch.functional.adaptive_pool import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )
+from rungbook.scratch.functional.attention import scaled_dot_product_attention
 from rungbook.scratch.functional.classification import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -45,6 +46,7 @@ from rungbook.scratch.functional.fold import fold, unfold
 from rungbook.scratch.functional.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from rungbook.scratch.functional.linear import bilinear, linear
 from rungbook.scratch.functional.max_pool import max_pool1d, max_pool2d, max_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
+from rungbook.scratch.functional.multi_head import multi_head_attention_forward
 from rungbook.scratch.functional.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from rungbook.scratch.functional.pad import pad
 from rungbook.scratch.functional.piecewise import (
@@ -156,6 +158,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
@@ -175,6 +178,7 @@ __all__ = [
     "rms_norm",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",

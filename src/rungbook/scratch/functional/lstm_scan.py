@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rungbook.scratch import functional as F
 from rungbook.scratch.functional.closed_form import gradients_of_plain_form
 
 
@@ -31,8 +32,8 @@ def plain_scan(gates: Tensor, h: Tensor, c: Tensor, weight: Tensor) -> tuple[Ten
     outputs = []
     for part in gates.unbind():
         i, f, g, o = (part + h @ weight.mT).chunk(4, -1)  # each (N, H)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
+        c = F.sigmoid(f) * c + F.sigmoid(i) * F.tanh(g)
+        h = F.sigmoid(o) * F.tanh(c)
         outputs.append(h)
     return torch.stack(outputs), h, c
 
@@ -43,16 +44,20 @@ class LSTMScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gates: Tensor, h: Tensor, c: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         T, N, H = *gates.shape[:2], weight.shape[1]
-        active = torch.empty_like(gates, memory_format=torch.contiguous_format)  # the gates after sigmoid and tanh
+        # sigmoid(x) is 1 / (1 + exp(-x)), and tanh(x) is 2 sigmoid(2x) - 1: with these factors put in first, all gates are bent alike
+        factor = gates.new_tensor([-1, -1, -2, -1]).repeat_interleave(H)  # (4H)
+        from_input, from_h = gates * factor, weight.mT * factor
+        active = torch.empty_like(from_input)  # the gates after sigmoid and tanh
         hs, cs = h.new_empty(T + 1, N, H), c.new_empty(T + 1, N, H)
         hs[0], cs[0] = h, c
         bent = torch.empty_like(cs[1:])  # tanh(c)
         for t in range(T):
-            torch.addmm(gates[t], hs[t], weight.mT, out=active[t])
+            torch.addmm(from_input[t], hs[t], from_h, out=active[t]).exp_().add_(1).reciprocal_()
             i, f, g, o = active[t].split(H, -1)
-            active[t, :, : 2 * H].sigmoid_()
-            torch.mul(f, cs[t], out=cs[t + 1]).addcmul_(i, g.tanh_())
-            torch.mul(o.sigmoid_(), torch.tanh(cs[t + 1], out=bent[t]), out=hs[t + 1])
+            g.mul_(2).sub_(1)
+            torch.mul(f, cs[t], out=cs[t + 1]).addcmul_(i, g)
+            torch.mul(cs[t + 1], -2, out=bent[t]).exp_().add_(1).reciprocal_().mul_(2).sub_(1)
+            torch.mul(o, bent[t], out=hs[t + 1])
         ctx.save_for_backward(gates, h, c, weight, active, hs, cs, bent)
         return hs[1:], hs[T].clone(), cs[T].clone()
 

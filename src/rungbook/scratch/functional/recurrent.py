@@ -45,7 +45,7 @@ Scan = Callable[[Tensor, list[int], State, Weights, bool], tuple[Tensor, State]]
 
 
 def _tanh_step(gates: Tensor, state: State, w: Weights) -> State:
-    return ((gates + F.linear(state[0], w.hh, w.b_hh)).tanh(),)
+    return (F.tanh(gates + F.linear(state[0], w.hh, w.b_hh)),)
 
 
 def _relu_step(gates: Tensor, state: State, w: Weights) -> State:
@@ -55,8 +55,8 @@ def _relu_step(gates: Tensor, state: State, w: Weights) -> State:
 def _lstm_step(gates: Tensor, state: State, w: Weights) -> State:
     h, c = state
     i, f, g, o = (gates + F.linear(h, w.hh, w.b_hh)).chunk(4, -1)  # each (B, H)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    h = o.sigmoid() * c.tanh()
+    c = F.sigmoid(f) * c + F.sigmoid(i) * F.tanh(g)
+    h = F.sigmoid(o) * F.tanh(c)
     return (h if w.hr is None else F.linear(h, w.hr)), c  # (B, P), (B, H)
 
 
@@ -64,8 +64,8 @@ def _gru_step(gates: Tensor, state: State, w: Weights) -> State:
     (h,) = state
     r_x, z_x, n_x = gates.chunk(3, -1)  # each (B, H)
     r_h, z_h, n_h = F.linear(h, w.hh, w.b_hh).chunk(3, -1)
-    r, z = (r_x + r_h).sigmoid(), (z_x + z_h).sigmoid()
-    n = (n_x + r * n_h).tanh()
+    r, z = F.sigmoid(r_x + r_h), F.sigmoid(z_x + z_h)
+    n = F.tanh(n_x + r * n_h)
     return (n + z * (h - n),)
 
 

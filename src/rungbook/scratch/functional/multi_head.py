@@ -1,0 +1,184 @@
+"""Attention with several heads: each looks for something else, through affine maps of its own. Vaswani et al. (2017), section 3.2.2.
+
+In the masks here True means "hidden", the opposite of its meaning in `scaled_dot_product_attention`; torch has it so.
+
+Shapes: N sequences, L queries, S keys, E features (of all heads together), h heads, d = E / h features of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rungbook.scratch import functional as F
+from rungbook.scratch.functional.attention import additive
+
+
+def multi_head_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """`concat(head_1, ..., head_h) @ W_O.T + b_O`; the arguments are explained in `nn.MultiheadAttention`.
+
+    Args:
+        query: (L, N, E), or (L, E) for one sequence; key, value: (S, N, *), or (S, *).
+        in_proj_weight: (3 E, E), the maps of queries, keys and values one below the other, or q_proj_weight, k_proj_weight, v_proj_weight.
+        bias_k, bias_v: (1, 1, E), one more key and value for every sequence.
+        static_k, static_v: (N h, S, d), to take the place of keys and values after their maps.
+
+    Returns:
+        (L, N, E), and if need_weights the weights, (N, L, S) or (N, h, L, S); without N for one sequence.
+
+    Raises:
+        AssertionError, RuntimeError: shapes do not fit together, or an argument that another one needs is missing.
+    """
+    batched, together = query.dim() == 3, query is key and key is value
+    _check(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight)
+    if is_causal and attn_mask is None:
+        raise RuntimeError("is_causal is a remark about attn_mask, which is missing; Transformer.generate_square_subsequent_mask makes it")
+    if not batched:
+        query, key, value = (x.unsqueeze(1) for x in (query, key, value))  # (L, 1, E)
+    is_causal = is_causal and key_padding_mask is None and not need_weights  # then the mask need not be read
+    mask = None if is_causal else _one_mask(attn_mask, key_padding_mask, query, key, num_heads, batched)
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
+    q, k, v = _projected(query, key, value, together, in_proj_weight, separate, in_proj_bias)
+    k, v = _and_one_more(k, v, bias_k, bias_v, static_k, static_v)
+    q, k, v = _heads(q, num_heads), _heads(k, num_heads, static_k), _heads(v, num_heads, static_v)
+    if add_zero_attn:
+        k, v = (torch.cat([x, x.new_zeros(*x.shape[:2], 1, x.shape[3])], 2) for x in (k, v))  # (N, h, S + 1, d)
+    mask = None if mask is None else F.pad(mask, (0, k.shape[2] - mask.shape[-1]))  # what was added is never hidden
+    dropout_p = dropout_p if training else 0.0
+    if not need_weights:
+        return _joined(F.scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), out_proj_weight, out_proj_bias, batched), None
+    weights, heads = _weighted(q, k, v, mask, dropout_p)
+    weights = weights.mean(1) if average_attn_weights else weights
+    return _joined(heads, out_proj_weight, out_proj_bias, batched), weights if batched else weights.squeeze(0)
+
+
+def _check(query: Tensor, key: Tensor, value: Tensor, embed_dim: int, num_heads: int, separate: bool) -> None:
+    """Shapes of what attends and is attended to."""
+    shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+    if query.dim() not in (2, 3) or not query.dim() == key.dim() == value.dim():
+        raise AssertionError(f"{shapes} must all have 3 dimensions, or all 2 for one sequence")
+    if query.shape[-1] != embed_dim:
+        raise AssertionError(f"query {tuple(query.shape)} has {query.shape[-1]} features, embed_dim is {embed_dim}")
+    if embed_dim % num_heads:
+        raise AssertionError(f"num_heads ({num_heads}) must divide embed_dim ({embed_dim})")
+    if key.shape[:-1] != value.shape[:-1] or (not separate and key.shape != value.shape):
+        raise AssertionError(f"{shapes}; keys and values must be equally many{'' if separate else ', and have equally many features'}")
+
+
+def _one_mask(
+    attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor, key: Tensor, num_heads: int, batched: bool
+) -> Tensor | None:
+    """Both masks as one, to be added to the scores: (N or 1, h or 1, L or 1, S)."""
+    (L, N), S = query.shape[:2], key.shape[0]
+    mask = None
+    if attn_mask is not None:
+        if attn_mask.dim() not in (2, 3):
+            raise AssertionError(f"attn_mask {tuple(attn_mask.shape)} must have 2 or 3 dimensions")
+        needed: tuple[int, ...] = (L, S) if attn_mask.dim() == 2 else (N * num_heads, L, S)
+        if attn_mask.shape != needed:
+            error = RuntimeError if batched or attn_mask.dim() == 2 else AssertionError
+            raise error(f"attn_mask is {tuple(attn_mask.shape)}, {needed} is needed (queries, keys; if 3, first sequences x heads)")
+        mask = _numbers("attn_mask", attn_mask, query.dtype)
+        mask = mask if mask.dim() == 2 else mask.unflatten(0, (N, num_heads))
+    if key_padding_mask is not None:
+        needed = (N, S) if batched else (S,)
+        if key_padding_mask.shape != needed:
+            raise AssertionError(f"key_padding_mask is {tuple(key_padding_mask.shape)}, {needed} is needed (sequences, keys)")
+        padding = _numbers("key_padding_mask", key_padding_mask, query.dtype).view(N, 1, 1, S)
+        mask = padding if mask is None else mask + padding
+    return mask
+
+
+def _numbers(name: str, mask: Tensor, dtype: torch.dtype) -> Tensor:
+    if mask.dtype != torch.bool and not mask.is_floating_point():
+        raise AssertionError(f"{name} is {mask.dtype}, bool or a floating-point type is needed")
+    return additive(mask, True, dtype)
+
+
+def _projected(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    together: bool,
+    weight: Tensor | None,
+    separate: tuple[Tensor | None, ...] | None,
+    bias: Tensor | None,
+) -> tuple[Tensor, ...]:
+    """Queries, keys and values after their maps; where all three come from one tensor (together), it is one product."""
+    if separate is None:
+        if weight is None:
+            raise AssertionError("in_proj_weight is missing, and use_separate_proj_weight is False")
+        if together:
+            return F.linear(query, weight, bias).chunk(3, -1)
+        separate = weight.chunk(3)
+    E, projected = query.shape[-1], []
+    biases: tuple[Tensor | None, ...] = (None, None, None) if bias is None else bias.chunk(3)
+    for name, x, w, b in zip("qkv", (query, key, value), separate, biases, strict=True):
+        if w is None:
+            raise AssertionError(f"{name}_proj_weight is missing, and use_separate_proj_weight is True")
+        if w.shape != (E, x.shape[-1]):
+            raise AssertionError(f"{name}_proj_weight is {tuple(w.shape)}, {(E, x.shape[-1])} is needed")
+        projected.append(F.linear(x, w, b))
+    return tuple(projected)
+
+
+def _and_one_more(
+    k: Tensor, v: Tensor, bias_k: Tensor | None, bias_v: Tensor | None, static_k: Tensor | None, static_v: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Keys and values with those that every sequence has: (S, N, E) -> (S + 1, N, E)."""
+    if bias_k is None and bias_v is None:
+        return k, v
+    if bias_k is None or bias_v is None:
+        raise AssertionError("bias_k and bias_v must be given both or neither")
+    if static_k is not None or static_v is not None:
+        raise AssertionError("bias_k and bias_v cannot be added to static_k and static_v")
+    return torch.cat([k, bias_k.expand(1, k.shape[1], -1)]), torch.cat([v, bias_v.expand(1, v.shape[1], -1)])
+
+
+def _heads(x: Tensor, num_heads: int, static: Tensor | None = None) -> Tensor:
+    """Features by heads, (S, N, E) -> (N, h, S, d); or what is to stand in their place."""
+    N, d = x.shape[1], x.shape[2] // num_heads
+    if static is None:
+        return x.unflatten(-1, (num_heads, d)).permute(1, 2, 0, 3)
+    if static.dim() != 3 or static.shape[0] != N * num_heads or static.shape[2] != d:
+        raise AssertionError(f"static_k or static_v is {tuple(static.shape)}, ({N * num_heads}, *, {d}) is needed")
+    return static.unflatten(0, (N, num_heads))
+
+
+def _weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float) -> tuple[Tensor, Tensor]:
+    """The weights of each query's keys (N, h, L, S), and the means of values by them (N, h, L, d)."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.mT  # (N, h, L, S)
+    weights = F.dropout(F.softmax(scores if mask is None else scores + mask, -1), dropout_p)
+    return weights, weights @ v
+
+
+def _joined(heads: Tensor, weight: Tensor, bias: Tensor | None, batched: bool) -> Tensor:
+    """What the heads found, side by side, (N, h, L, d) -> (L, N, E), and mapped."""
+    out = F.linear(heads.permute(2, 0, 1, 3).flatten(2), weight, bias)
+    return out if batched else out.squeeze(1)
