@@ -2,8 +2,8 @@
 
     python benchmarks/bench_matmul.py [--rounds 7] [--threads 2] [--record]
 
-Processor time of one thread, interleaved; the form on several threads is judged by wall time, which stands beside. The first size is that of
-five handwritten digits through one layer, where even three Python loops come to an end; at the others the loops are left out.
+Processor time of one thread, interleaved; the form on several threads is judged by wall time, which stands beside. The first size is
+that of five handwritten digits through one layer, where even three Python loops come to an end; at the others the loops are left out.
 `--record` writes results/matmul.json.
 """
 
@@ -57,9 +57,8 @@ def main() -> None:
         tables[title] = rows = compare(timings, "torch")
         print(f"{title}, float32, {2 * m * k * n / 1e6:.2f} million operations")
         for row in rows:
-            print(
-                f"  {row.name:<18}{row.seconds * 1e6:>12.1f} us {row.ratio:>10.2f}  ({row.low:.2f}-{row.high:.2f})  wall {row.wall_ratio:.2f}"
-            )
+            spread = f"({row.low:.2f}-{row.high:.2f})"
+            print(f"  {row.name:<18}{row.seconds * 1e6:>12.1f} us {row.ratio:>10.2f}  {spread}  wall {row.wall_ratio:.2f}", flush=True)
     if args.record:
         print(record("matmul", tables, compiler=native.find_compiler(), flags=list(native.FLAGS), openmp=native.has_openmp()))
 

@@ -90,6 +90,16 @@ def test_refused(a: torch.Tensor, b: torch.Tensor, error: type[Exception], words
         native.blocked(a, b)
 
 
+def test_every_number_of_threads_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not native.has_openmp():
+        pytest.skip("the compiler here has no OpenMP")
+    monkeypatch.setattr(native, "WORTH_A_THREAD", 1)
+    g = torch.Generator().manual_seed(0)
+    a, b = torch.randn(11, 40, generator=g), torch.randn(40, 30, generator=g)
+    for threads in (1, 2, 3, 11, 20):
+        torch.testing.assert_close(native.parallel(a, b, threads), a @ b)
+
+
 def test_threads_below_one() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         native.parallel(torch.ones(2, 2), torch.ones(2, 2), threads=0)

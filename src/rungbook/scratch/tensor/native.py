@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import math
 import os
 import platform
 import shlex
@@ -28,6 +29,8 @@ FLAGS = ("-O3", "-fPIC", "-shared", "-std=gnu11")
 OPENMP = "-fopenmp"
 COMPILE_SECONDS = 120.0
 """A compiler that takes longer than this for two pages hangs."""
+WORTH_A_THREAD = 1 << 20
+"""Products of numbers below which another thread costs more to wake and to wait for, tens of microseconds, than it saves."""
 
 
 class _Problem(ctypes.Structure):
@@ -187,7 +190,7 @@ def parallel(a: Tensor, b: Tensor, threads: int | None = None) -> Tensor:
 
     Args:
         a, b: as for `plain`.
-        threads: how many cores, at most as many as a has rows; torch's own number by default.
+        threads: at most so many cores, torch's own number by default; no more than a has rows, nor than there is work for.
 
     Raises:
         RuntimeError: the compiler has no OpenMP.
@@ -196,4 +199,6 @@ def parallel(a: Tensor, b: Tensor, threads: int | None = None) -> Tensor:
         raise ValueError(f"threads ({threads}) must be at least 1")
     if why := library()[1]:
         raise RuntimeError(f"the C library was compiled without OpenMP, use native.blocked: {why}")
-    return _call("parallel", a, b, max(1, min(threads or torch.get_num_threads(), a.shape[0] if a.dim() else 1)))
+    wanted, rows = threads or torch.get_num_threads(), a.shape[0] if a.dim() else 1
+    worth = math.prod(a.shape) * b.shape[-1] // WORTH_A_THREAD if b.dim() else 1
+    return _call("parallel", a, b, max(1, min(wanted, rows, worth)))
