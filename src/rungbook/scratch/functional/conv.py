@@ -12,18 +12,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.pad import pad
 from rungbook.scratch.functional.spatial import batched, each, gather, overlap_add, strided
-from rungbook.scratch.tensor.windows import windows, windows_out
+from rungbook.scratch.tensor.windows import windows
 
 Ints = int | Sequence[int]
 
 
 def conv1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
 ) -> Tensor:
     """`out[n, o, p] = bias[o] + sum over c, k of weight[o, c, k] * input[n, c, p * stride + k * dilation - padding]`.
 
@@ -46,14 +51,26 @@ def conv1d(
 
 
 def conv2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
 ) -> Tensor:
     """`conv1d` over images: (N, C, H, W) and weight (O, C / G, K, K'); every number may be one or a pair."""
     return conv(input, weight, bias, stride, padding, dilation, groups, 2)
 
 
 def conv3d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
 ) -> Tensor:
     """`conv1d` over volumes or films: (N, C, D, H, W) and weight (O, C / G, K, K', K''); every number may be one or three."""
     return conv(input, weight, bias, stride, padding, dilation, groups, 3)
@@ -102,7 +119,9 @@ def _prepared(
     if weight.shape[0] < groups or weight.shape[0] % groups:
         raise RuntimeError(f"{name}: groups ({groups}) must divide the {weight.shape[0]} output channels of weight {tuple(weight.shape)}")
     if x.shape[1] != C:
-        raise RuntimeError(f"{name}: input {tuple(input.shape)} has {x.shape[1]} channels, weight {tuple(weight.shape)} with {groups} groups needs {C}")
+        raise RuntimeError(
+            f"{name}: input {tuple(input.shape)} has {x.shape[1]} channels, weight {tuple(weight.shape)} with {groups} groups needs {C}"
+        )
     sides = _sides(padding, kernel, stride, dilation)
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     if any(n + a + b < span for n, (a, b), span in zip(x.shape[2:], sides, spans, strict=True)):
@@ -214,7 +233,9 @@ def conv_transpose(
     x, had_batch = batched(input, dims, name)
     N, C, kernel, O = x.shape[0], weight.shape[0], weight.shape[2:], weight.shape[1] * groups
     if x.shape[1] != C or C % groups:
-        raise RuntimeError(f"{name}: input {tuple(input.shape)} needs the {C} channels of weight {tuple(weight.shape)}, and groups ({groups}) to divide them")
+        raise RuntimeError(
+            f"{name}: input {tuple(input.shape)} needs the {C} channels of weight {tuple(weight.shape)}, and groups ({groups}) to divide them"
+        )
     if any(m >= s and m >= d for m, s, d in zip(more, stride, dilation, strict=True)):
         raise RuntimeError(f"{name}: output_padding {more} must be below stride {stride} or dilation {dilation}")
     sizes = [(n - 1) * s + d * (k - 1) + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]

@@ -40,9 +40,7 @@ def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints =
     return out if had_batch else out.squeeze(0)
 
 
-def fold(
-    input: Tensor, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
-) -> Tensor:
+def fold(input: Tensor, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor:
     """Columns put back as windows of an image and added up where they overlap: the adjoint of `unfold`, not its inverse.
 
     Args:
@@ -60,7 +58,9 @@ def fold(
     dilation, padding, stride = each(dilation, 2, "dilation", 1), each(padding, 2, "padding", 0), each(stride, 2, "stride", 1)
     x, had_batch = batched(input, 1, "fold")
     if x.shape[1] % prod(kernel):
-        raise RuntimeError(f"fold: input {tuple(input.shape)} has {x.shape[1]} rows, kernel_size {kernel} needs a multiple of {prod(kernel)}")
+        raise RuntimeError(
+            f"fold: input {tuple(input.shape)} has {x.shape[1]} rows, kernel_size {kernel} needs a multiple of {prod(kernel)}"
+        )
     places = _places(sizes, kernel, dilation, padding, stride, "fold")
     if x.shape[2] != prod(places):
         raise RuntimeError(f"fold: input {tuple(input.shape)} has {x.shape[2]} columns, {places} = {prod(places)} windows fit into {sizes}")
@@ -79,5 +79,7 @@ def _places(
     """How many windows fit in each dimension, at least one."""
     places = [windows_out(n + 2 * p, k, s, d) for n, k, d, p, s in zip(sizes, kernel, dilation, padding, stride, strict=True)]
     if any(n < 1 for n in places):
-        raise RuntimeError(f"{name}: kernel_size {tuple(kernel)} with dilation {tuple(dilation)} does not fit into {tuple(sizes)} with padding {tuple(padding)}")
+        raise RuntimeError(
+            f"{name}: kernel_size {tuple(kernel)} with dilation {tuple(dilation)} does not fit into {tuple(sizes)} with padding {tuple(padding)}"
+        )
     return places

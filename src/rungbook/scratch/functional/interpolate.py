@@ -16,7 +16,15 @@ from torch import Tensor
 
 from rungbook.scratch.functional.adaptive_pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
-DIMS = {"nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,), "bilinear": (2,), "bicubic": (2,), "trilinear": (3,)}
+DIMS = {
+    "nearest": (1, 2, 3),
+    "nearest-exact": (1, 2, 3),
+    "area": (1, 2, 3),
+    "linear": (1,),
+    "bilinear": (2,),
+    "bicubic": (2,),
+    "trilinear": (3,),
+}
 """Mode -> dimensions it is for."""
 
 Sizes = int | Sequence[int] | None
@@ -170,9 +178,7 @@ def _check_mode(input: Tensor, mode: str, align_corners: bool | None, antialias:
     return bool(align_corners)
 
 
-def _sizes(
-    input: Tensor, size: Sizes, scale_factor: Scales, recompute: bool | None, mode: str
-) -> tuple[list[int], Sequence[float | None]]:
+def _sizes(input: Tensor, size: Sizes, scale_factor: Scales, recompute: bool | None, mode: str) -> tuple[list[int], Sequence[float | None]]:
     """New sizes, and the scales to compute places with (None: from the sizes)."""
     dims, old = input.dim() - 2, input.shape[2:]
     if (size is None) == (scale_factor is None):

@@ -176,10 +176,12 @@ def _max_unpool(
         raise RuntimeError(f"{name}: indices {tuple(indices.shape)} must have the shape of the input, {tuple(input.shape)}")
     kernel = each(kernel_size, dims, "kernel_size", 1)
     stride = kernel if stride is None else each(stride, dims, "stride", 1)
-    default = [(n - 1) * s + k - 2 * p for n, s, k, p in zip(input.shape[-dims:], stride, kernel, each(padding, dims, "padding"), strict=True)]
+    default = [
+        (n - 1) * s + k - 2 * p for n, s, k, p in zip(input.shape[-dims:], stride, kernel, each(padding, dims, "padding"), strict=True)
+    ]
     sizes = default
     if output_size is not None:
-        if len(output_size) not in (dims, dims + 1, dims + 2):
+        if len(output_size) not in (dims, dims + 2):
             raise ValueError(f"{name}: output_size {tuple(output_size)} needs {dims} numbers, or a whole shape of {dims + 2}")
         sizes = list(output_size)[-dims:]
         if any(not d - s < n < d + s for n, d, s in zip(sizes, default, stride, strict=True)):

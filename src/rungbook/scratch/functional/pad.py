@@ -34,9 +34,10 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         dim, size = input.dim() - 1 - i, input.shape[input.dim() - 1 - i]
         if size + left + right < 0:
             raise RuntimeError(f"pad ({left}, {right}) leaves dimension {dim} of input {tuple(input.shape)} with a size below 0")
-        # what is taken away is gone before anything is copied: a circle closes on what is left
-        input = input.narrow(dim, max(0, -left), size + min(0, left) + min(0, right)) if min(left, right) < 0 else input
-        left, right, size = max(0, left), max(0, right), input.shape[dim]
+        if mode in ("constant", "circular") and min(left, right) < 0:
+            # what is taken away is gone before anything is put there: a circle closes on what is left
+            input = input.narrow(dim, max(0, -left), size + min(0, left) + min(0, right))
+            left, right, size = max(0, left), max(0, right), input.shape[dim]
         if left == right == 0:
             continue
         if mode == "constant":
@@ -77,6 +78,8 @@ def _check_copying(input: Tensor, sides: list[tuple[int, int]], mode: str, value
         size = input.shape[-1 - i]
         limit = {"reflect": size - 1, "circular": size}.get(mode)
         if limit is not None and max(side) > limit:
-            raise RuntimeError(f"pad {side} of dimension {input.dim() - 1 - i} in mode {mode!r} must be at most {limit}, its size is {size}")
+            raise RuntimeError(
+                f"pad {side} of dimension {input.dim() - 1 - i} in mode {mode!r} must be at most {limit}, its size is {size}"
+            )
         if size == 0 and max(side) > 0:
             raise RuntimeError(f"pad {side} in mode {mode!r} copies elements of dimension {input.dim() - 1 - i}, which has none")

@@ -91,7 +91,7 @@ def _avg_pool(
     for i in range(dims):
         seen = taps(x, i - dims, kernel[i], stride[i], 1)
         x = sum(seen[1:], seen[0])  # O in place of L in one dimension
-    if divisor_override is not None or not ceil_mode and (count_include_pad or not any(padding)):
+    if divisor_override is not None or (not ceil_mode and (count_include_pad or not any(padding))):
         x = x / (prod(kernel) if divisor_override is None else divisor_override)
     else:
         for i in range(dims):
@@ -105,7 +105,7 @@ def _avg_pool(
 def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False) -> Tensor:
     """`(sum over the window of x ^ p) ^ (1 / p)` for p = norm_type: between a sum (1) and, for x >= 0, a maximum (large p).
 
-    Signs are those of the sum: an odd p of negative numbers gives 0, as in torch.
+    An odd p does not take absolute values, nor does torch: a negative sum has no root and gives NaN.
 
     Args:
         input: (N, C, L), or (C, L) for one sample.
@@ -128,4 +128,6 @@ def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints |
 def _lp_pool(input: Tensor, p: float, kernel_size: Ints, stride: Ints | None, ceil_mode: bool, dims: int) -> Tensor:
     # torch takes the mean and multiplies it by the whole window, also where a last window runs over the end
     mean = _avg_pool(input.pow(p), kernel_size, stride, 0, ceil_mode, True, None, dims)
-    return (mean.clamp(min=0) * prod(each(kernel_size, dims, "kernel_size", 1))).pow(1 / p)
+    total = mean * prod(each(kernel_size, dims, "kernel_size", 1))
+    # a root has no slope at 0, and torch gives none: the 0 there is a constant
+    return torch.where(total != 0, total, 0).pow(1 / p)

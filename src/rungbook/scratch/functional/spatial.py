@@ -46,7 +46,9 @@ def batched(input: Tensor, dims: int, name: str) -> tuple[Tensor, bool]:
         RuntimeError: it has neither D + 1 nor D + 2 dimensions.
     """
     if input.dim() not in (dims + 1, dims + 2):
-        raise RuntimeError(f"{name}: input {tuple(input.shape)} has {input.dim()} dimensions, needed are {dims + 1} (C, L) or {dims + 2} (N, C, L)")
+        raise RuntimeError(
+            f"{name}: input {tuple(input.shape)} has {input.dim()} dimensions, needed are {dims + 1} (C, L) or {dims + 2} (N, C, L)"
+        )
     had = input.dim() == dims + 2
     return (input if had else input.unsqueeze(0)), had
 
@@ -123,7 +125,9 @@ def check_pool(input: Tensor, dims: int, name: str) -> tuple[Tensor, bool]:
     return x, had
 
 
-def check_windows(sizes: Sequence[int], kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int], count: Sequence[int], name: str) -> None:
+def check_windows(
+    sizes: Sequence[int], kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int], count: Sequence[int], name: str
+) -> None:
     """Raise unless the padding is at most half a window and at least one window fits in every dimension."""
     spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     if any(p < 0 or p > span // 2 for p, span in zip(padding, spans, strict=True)):

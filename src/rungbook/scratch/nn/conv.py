@@ -202,7 +202,9 @@ class _ConvTranspose(_Convolution):
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in settings]
         most = [n + s - 1 for n, s in zip(least, self.stride, strict=True)]
         if any(not a <= n <= b for n, a, b in zip(asked, least, most, strict=True)):
-            raise ValueError(f"output_size {tuple(asked)} must lie between {tuple(least)} and {tuple(most)} for an input {tuple(input.shape)}")
+            raise ValueError(
+                f"output_size {tuple(asked)} must lie between {tuple(least)} and {tuple(most)} for an input {tuple(input.shape)}"
+            )
         return [n - a for n, a in zip(asked, least, strict=True)]
 
 

@@ -65,7 +65,9 @@ class Unflatten(Module):
         sizes: list[int] = [int(s) for s in self.unflattened_size]  # type: ignore[arg-type]  # numbers, as dim is one
         known = prod(s for s in sizes if s != -1)
         if sizes.count(-1) > 1 or (known == 0 or input.shape[i] % known if -1 in sizes else known != input.shape[i]):
-            raise RuntimeError(f"unflattened_size {tuple(sizes)} does not multiply to {input.shape[i]}, size {self.dim} of {tuple(input.shape)}")
+            raise RuntimeError(
+                f"unflattened_size {tuple(sizes)} does not multiply to {input.shape[i]}, size {self.dim} of {tuple(input.shape)}"
+            )
         return input.reshape(*input.shape[:i], *[input.shape[i] // known if s == -1 else s for s in sizes], *input.shape[i + 1 :])
 
     def extra_repr(self) -> str:
