@@ -173,8 +173,8 @@ class Var:
         y = a.mean(dim, keepdim)
         return _result("mean", y, (self, lambda g: _spread(g * (y.numel() / a.numel()), a, dim, keepdim)))
 
-    def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Var:
-        """The largest over some dimensions, or over all of them if `dim` is None; those that tie share the gradient, as in torch's amax."""
+    def amax(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Var:
+        """The largest over some dimensions, or over all of them if `dim` is None; those that tie share the gradient."""
         a = self.data
         y = a.amax(() if dim is None else dim, keepdim)
 
@@ -183,7 +183,7 @@ class Var:
             share = hit.sum(tuple(range(a.dim())) if dim is None else dim, keepdim=True)
             return _spread(g, a, dim, keepdim) * hit / share
 
-        return _result("max", y, (self, pull))
+        return _result("amax", y, (self, pull))
 
     def logsumexp(self, dim: int = -1, keepdim: bool = False) -> Var:
         """`log(sum(e^x))` over a dimension."""
