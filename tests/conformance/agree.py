@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -176,6 +177,11 @@ def compare_all(part: str, cases: list[Case], agree: Callable[[Case], None], cou
             if reason is not None:
                 failures.append(f"  [{case.label}] agrees, and is listed as one that does not: {reason}")
     assert not failures, f"{part}: {len(failures)} of {len(cases)} cases\n" + "\n".join(failures[:12])
+
+
+def as_rows(parts: dict[str, Counts]) -> dict[str, dict[str, Any]]:
+    """Part -> how many cases agree, and how many are left out for which reason."""
+    return {name: {"passed": len(c.passed), "listed": dict(Counter(c.listed.values()))} for name, c in parts.items()}
 
 
 def too_many(parts: dict[str, Counts]) -> list[str]:

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from agree import Counts
+from agree import Counts, as_rows
 
 KEY: pytest.StashKey[dict[str, Counts]] = pytest.StashKey()
+
+
+FILE = Path(__file__).parents[2] / "results" / "twins.json"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record-twins` writes what was counted into results/twins.json."""
+    parser.addoption("--record-twins", action="store_true", help="write the counts into results/twins.json")
+
+
+def record(parts: dict[str, Counts]) -> None:
+    """Put the counts into the file, beside the costs that are there."""
+    found = json.loads(FILE.read_text()) if FILE.is_file() else {"parts": {}}
+    for name, row in as_rows(parts).items():
+        found["parts"][name] = {**found["parts"].get(name, {}), **row}
+    found = {"torch": torch.__version__.partition("+")[0], **{k: v for k, v in found.items() if k != "torch"}}
+    found["parts"] = dict(sorted(found["parts"].items()))
+    FILE.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+@pytest.fixture(scope="session")
+def recorded() -> dict[str, Any]:
+    """What results/twins.json holds."""
+    return json.loads(FILE.read_text())
 
 
 @pytest.fixture(scope="session")
@@ -32,4 +58,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if parts:
         passed, listed = sum(len(c.passed) for c in parts.values()), sum(len(c.listed) for c in parts.values())
         share = listed / max(1, passed + listed)
+        if config.getoption("--record-twins", default=False):
+            record(parts)
         terminalreporter.write_line(f"conformance: {len(parts)} parts, {passed:,} cases agree with torch, {listed} left out ({share:.1%})")

@@ -15,11 +15,69 @@ def twins(
         list[str] | None, typer.Argument(help="key=value of the recipe: scratch=layers,optim data=mnist ...", metavar="[KEY=VALUE]...")
     ] = None,
     steps: Annotated[int, typer.Option("--steps", help="Optimiser steps of each training.", min=1)] = 50,
+    write: Annotated[bool, typer.Option("--write", help="Bring docs/twins.md up to date.")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> int:
     """Every part by hand beside PyTorch's own: cases passed and costs, or one recipe trained with both."""
-    return _both_ways(recipe, settings or [], steps, as_json)
+    if recipe is not None:
+        if write:
+            from rungbook.errors import UsageError
+
+            raise UsageError("E201", "--write is for the table of parts, not for a recipe.", "rung twins --write")
+        return _both_ways(recipe, settings or [], steps, as_json)
+    return _table(write, as_json)
+
+
+def _table(write: bool, as_json: bool) -> int:
+    """All parts with their cases and costs; written into the docs if asked."""
+    from rungbook.cli.answer import console, emit
+    from rungbook.errors import UsageError
+    from rungbook.recipes.about_data import plain
+    from rungbook.recipes.parts import KINDS, load_parts, page
+    from rungbook.recipes.shipped import checkout
+
+    out, table = console(as_json), load_parts()
+    if write:
+        root = checkout()
+        if root is None:
+            raise UsageError("E201", "There are no texts here: rungbook runs from an installed package.", "Run it in a checkout.")
+        (root / "docs" / "twins.md").write_text(page(table))
+        plain(out, "written: docs/twins.md")
+    else:
+        for kind in KINDS:
+            _kind(out, kind, table)
+        passed, left = sum(p.passed for p in table.parts), sum(p.left_out for p in table.parts)
+        share = left / max(1, passed + left)
+        plain(out, f"{len(table.parts)} parts, {passed:,} cases agree with torch {table.torch}, {left:,} left out ({share:.1%})", "bold")
+    plain(out, "next: rung twins lenet    compare again: pytest tests/conformance", "dim")
+    if as_json:
+        rows = {p.name: {"passed": p.passed, "listed": p.listed, "cost": list(p.cost) or None} for p in table.parts}
+        emit({"torch": table.torch, "machine": table.machine, "parts": rows})
+    return 0
+
+
+def _kind(out: Any, kind: str, table: Any) -> None:
+    """The rows of one kind, and below them why cases are left out."""
+    from rich.table import Table
+
+    from rungbook.recipes.about_data import paragraph, plain
+    from rungbook.recipes.parts import KINDS, cost_words
+
+    rows, (title, ours, _) = table.of(kind), KINDS[kind]
+    if not rows:
+        return
+    plain(out, f"{title}  {ours}", "bold")
+    if kind == "tape":
+        plain(out, f"  {len(rows)} operations on {sum(p.passed for p in rows):,} cases; by name: --json")
+        return
+    shown = Table("  part", "cases", "left out", "cost (range)", box=None, header_style="dim")
+    for p in rows:
+        shown.add_row(f"  {p.short}", str(p.passed), str(p.left_out or ""), cost_words(p))
+    out.print(shown)
+    for p in rows:
+        for reason, n in p.listed.items():
+            paragraph(out, f"  {p.short} leaves out {n}: ", reason, style="dim", body="dim")
 
 
 def _both_ways(name: str, words: list[str], steps: int, as_json: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HOMES = {"ledger.jsonl": "results/ledger.jsonl", "features.toml": "src/rungbook/features.toml"}
+HOMES = {"ledger.jsonl": "results/ledger.jsonl", "twins.json": "results/twins.json", "features.toml": "src/rungbook/features.toml"}
 """Name in the wheel -> place in the checkout, where they differ; pyproject.toml has the same for the build."""
 
 
