@@ -1,4 +1,4 @@
-"""Cases of our own for convolution, pooling, padding, folding, resizing: parts torch has no samples of, and arguments its samples leave out."""
+"""Cases of our own for convolution, pooling, padding, folding and resizing: parts and arguments that torch's samples leave out."""
 
 from __future__ import annotations
 
@@ -120,6 +120,8 @@ def pools(dims: int) -> dict[str, list[Case]]:
             *([function(ties.detach().long(), 2)] if dims > 1 else []),
             function(x(2, 3, *(6, 5, 7)[:dims]) - float("inf"), 2),
         ],
+        f"max_pool{dims}d_with_indices": [function(ties, 3, 2, 1), function(ties[0], 2)],
+        f"adaptive_max_pool{dims}d_with_indices": [function(ties, 3), function(ties[0], 2)],
         f"avg_pool{dims}d": [*average, function(input, 2), function(input[0], 2, 1, ceil_mode=True)],
         f"lp_pool{dims}d": [
             *(function(input.abs(), p, 2, *rest) for p in (1, 2, 3.5) for rest in ((), (1,), (3, True))),

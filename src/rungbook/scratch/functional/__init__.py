@@ -26,8 +26,11 @@ from rungbook.scratch.functional.adaptive_pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
     adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
     adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
     adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
 )
 from rungbook.scratch.functional.attention import scaled_dot_product_attention
 from rungbook.scratch.functional.classification import (
@@ -45,7 +48,17 @@ from rungbook.scratch.functional.embedding import embedding, embedding_bag
 from rungbook.scratch.functional.fold import fold, unfold
 from rungbook.scratch.functional.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from rungbook.scratch.functional.linear import bilinear, linear
-from rungbook.scratch.functional.max_pool import max_pool1d, max_pool2d, max_pool3d, max_unpool1d, max_unpool2d, max_unpool3d
+from rungbook.scratch.functional.max_pool import (
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
 from rungbook.scratch.functional.multi_head import multi_head_attention_forward
 from rungbook.scratch.functional.norm import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from rungbook.scratch.functional.pad import pad
@@ -89,8 +102,11 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -151,8 +167,11 @@ __all__ = [
     "lp_pool3d",
     "margin_ranking_loss",
     "max_pool1d",
+    "max_pool1d_with_indices",
     "max_pool2d",
+    "max_pool2d_with_indices",
     "max_pool3d",
+    "max_pool3d_with_indices",
     "max_unpool1d",
     "max_unpool2d",
     "max_unpool3d",

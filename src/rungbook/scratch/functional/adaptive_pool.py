@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,6 +76,21 @@ def adaptive_max_pool3d(input: Tensor, output_size: Sizes, return_indices: bool 
     return _adaptive_max(input, output_size, return_indices, 3)
 
 
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    """`adaptive_max_pool1d` with its indices, whatever `return_indices` says: the name torch has for it when it is set."""
+    return _adaptive_max(input, output_size, True, 1)
+
+
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    """`adaptive_max_pool2d` with its indices, whatever `return_indices` says: the name torch has for it when it is set."""
+    return _adaptive_max(input, output_size, True, 2)
+
+
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Sizes, return_indices: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    """`adaptive_max_pool3d` with its indices, whatever `return_indices` says: the name torch has for it when it is set."""
+    return _adaptive_max(input, output_size, True, 3)
+
+
 def _adaptive_avg(input: Tensor, output_size: Sizes, dims: int) -> Tensor:
     sizes = _sizes(input, output_size, dims, f"adaptive_avg_pool{dims}d")
     x = input
@@ -97,8 +113,7 @@ def _adaptive_max(input: Tensor, output_size: Sizes, return_indices: bool, dims:
     for dim in range(-1, -dims - 1, -1):
         place, _ = _shares(x.shape[dim], sizes[dim], x.device)  # (O, K)
         # the last element again, where a share is shorter, is no larger than itself
-        seen, where = _taken(x, dim, place), _taken(index, dim, place)  # (..., O, K, ...)
-        x, index = first_maximum(list(seen.unbind(dim)), list(where.unbind(dim)))  # (..., O, ...)
+        x, index = first_maximum(_taken(x, dim, place).unbind(dim), _taken(index, dim, place).unbind(dim))  # (..., O, ...)
     return (x, index.expand(x.shape)) if return_indices else x
 
 
@@ -118,7 +133,7 @@ def _taken(x: Tensor, dim: int, place: Tensor) -> Tensor:
 
 def _sizes(input: Tensor, output_size: Sizes, dims: int, name: str) -> list[int]:
     """The sizes asked for, checked."""
-    asked = list(output_size) if isinstance(output_size, tuple | list) else [output_size] * dims
+    asked: list[Any] = list(output_size) if isinstance(output_size, tuple | list) else [output_size] * dims
     if len(asked) != dims:
         raise RuntimeError(f"{name}: output_size {output_size} has {len(asked)} numbers, {dims} are needed")
     if input.dim() <= dims and dims > 1:

@@ -1,4 +1,4 @@
-"""Convolution: the same small weighted sum at every place (LeCun et al., 1989); in today's libraries a correlation, the kernel is not flipped.
+"""Convolution: the same small weighted sum at every place (LeCun et al., 1989); a correlation, in truth: no kernel is flipped.
 
 `conv` gathers all windows as columns and multiplies once by the weight (im2col and one matrix product: Chellapilla et al., 2006). The
 columns hold every element as often as there are windows over it, and that is what the speed costs. `conv_reference` says the same by the
@@ -81,15 +81,15 @@ def conv(
 ) -> Tensor:
     """Convolution over `dims` dimensions; arguments as `conv1d`'s."""
     x, had_batch, stride, dilation = _prepared(input, weight, bias, stride, padding, dilation, groups, dims)
-    N, O, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
+    N, kernel, inner = x.shape[0], weight.shape[2:], prod(weight.shape[1:])
     columns = gather(x.transpose(0, 1), kernel, stride, dilation)  # (C, K..., N, P...)
     places = columns.shape[dims + 2 :]
-    columns = columns.reshape(groups, prod(weight.shape[1:]), N * prod(places))  # (G, C/G K, N P)
-    out = weight.reshape(groups, O // groups, prod(weight.shape[1:])) @ columns  # (G, O/G, N P)
+    columns = columns.reshape(groups, inner, N * prod(places))  # (G, C/G K, N P)
+    out = weight.reshape(groups, weight.shape[0] // groups, inner) @ columns  # (G, O/G, N P)
     if bias is not None:
         out = out + bias.to(out.dtype).view(groups, -1, 1)
     # a layer behind may call view(N, -1) on it, as on torch's: contiguous
-    out = out.view(O, N, *places).transpose(0, 1).contiguous()  # (N, O, P...)
+    out = out.view(weight.shape[0], N, *places).transpose(0, 1).contiguous()  # (N, O, P...)
     return out if had_batch else out.squeeze(0)
 
 
@@ -231,10 +231,10 @@ def conv_transpose(
     stride, dilation = each(stride, dims, "stride", 1), each(dilation, dims, "dilation", 1)
     padding, more = each(padding, dims, "padding", 0), each(output_padding, dims, "output_padding", 0)
     x, had_batch = batched(input, dims, name)
-    N, C, kernel, O = x.shape[0], weight.shape[0], weight.shape[2:], weight.shape[1] * groups
+    N, C, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
     if x.shape[1] != C or C % groups:
         raise RuntimeError(
-            f"{name}: input {tuple(input.shape)} needs the {C} channels of weight {tuple(weight.shape)}, and groups ({groups}) to divide them"
+            f"{name}: input {tuple(input.shape)} needs the {C} channels of weight {tuple(weight.shape)}; groups ({groups}) divide them"
         )
     if any(m >= s and m >= d for m, s, d in zip(more, stride, dilation, strict=True)):
         raise RuntimeError(f"{name}: output_padding {more} must be below stride {stride} or dilation {dilation}")
@@ -245,7 +245,7 @@ def conv_transpose(
     columns = x.transpose(0, 1).reshape(groups, C // groups, -1)  # (G, C/G, N L)
     columns = weight.reshape(groups, C // groups, -1).mT @ columns  # (G, O/G K, N L)
     full = [n + m for n, m in zip(sizes, more, strict=True)]
-    out = overlap_add(columns.reshape(O, *kernel, N, *x.shape[2:]), full, stride, dilation)  # (O, N, full...)
+    out = overlap_add(columns.reshape(weight.shape[1] * groups, *kernel, N, *x.shape[2:]), full, stride, dilation)  # (O, N, full...)
     for i, (p, n) in enumerate(zip(padding, kept, strict=True)):
         out = strided(out, i - dims, p, n, 1)  # (O, N, P...)
     out = out.transpose(0, 1)  # (N, O, P...)

@@ -80,6 +80,6 @@ def _places(
     places = [windows_out(n + 2 * p, k, s, d) for n, k, d, p, s in zip(sizes, kernel, dilation, padding, stride, strict=True)]
     if any(n < 1 for n in places):
         raise RuntimeError(
-            f"{name}: kernel_size {tuple(kernel)} with dilation {tuple(dilation)} does not fit into {tuple(sizes)} with padding {tuple(padding)}"
+            f"{name}: a window {tuple(kernel)} of dilation {tuple(dilation)} does not fit into {tuple(sizes)} with padding {tuple(padding)}"
         )
     return places

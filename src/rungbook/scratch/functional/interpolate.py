@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def interpolate(
         mode: "nearest" (rounds places down, a half pixel off, as OpenCV once did), "nearest-exact", "linear", "bilinear", "trilinear",
             "bicubic" (Keys, 1981, with a = -3/4) or "area" (means: `adaptive_avg_pool`).
         align_corners: whether the outermost pixels' middles coincide; for the linear and cubic modes only.
-        recompute_scale_factor: whether places are computed from the sizes, not from `scale_factor` (they differ if a part pixel was cut off).
+        recompute_scale_factor: whether places are computed from the sizes, not from `scale_factor` (they differ if part of a pixel is cut).
         antialias: whether a pixel of a smaller image looks at all that it covers; for "bilinear" and "bicubic".
 
     Returns:
@@ -142,7 +143,7 @@ def _cubic(old: int, new: int, step: float, align_corners: bool, dtype: torch.dt
 
 
 def keys(distance: Tensor, a: float) -> Tensor:
-    """Cubic convolution kernel (Keys, 1981, equation 4): two cubics that meet smoothly at distance 1 and end at 2; `a` is the slope there."""
+    """Cubic convolution kernel (Keys, 1981, equation 4): two cubics that meet at distance 1, where the slope is `a`; 0 from 2 on."""
     x = distance.abs()
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
@@ -184,13 +185,14 @@ def _sizes(input: Tensor, size: Sizes, scale_factor: Scales, recompute: bool | N
     if (size is None) == (scale_factor is None):
         raise ValueError(f"interpolate: one of size and scale_factor is needed, found {size} and {scale_factor}")
     given = size if scale_factor is None else scale_factor
-    values = list(given) if isinstance(given, tuple | list) else [given] * dims
+    values: list[Any] = list(given) if isinstance(given, tuple | list) else [given] * dims
     if len(values) != dims:
         raise ValueError(f"interpolate: {values} has {len(values)} numbers, input {tuple(input.shape)} needs {dims} or one")
     if size is not None:
         if recompute:
             raise ValueError("interpolate: recompute_scale_factor is for scale_factor, found size")
-        sizes, scales = values, [None] * dims
+        sizes: list[int] = values
+        scales: list[float | None] = [None] * dims
     else:
         sizes = [math.floor(n * scale) for n, scale in zip(old, values, strict=True)]
         scales = [None] * dims if recompute or mode == "area" else values

@@ -50,11 +50,10 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         raise RuntimeError(f"bilinear: input1 {tuple(input1.shape)} and input2 {tuple(input2.shape)} may differ in the last dimension only")
     if weight.dim() != 3 or (input1.shape[-1], input2.shape[-1]) != tuple(weight.shape[1:]):
         raise RuntimeError(
-            f"bilinear: weight {tuple(weight.shape)} must be (outputs, {input1.shape[-1]}, {input2.shape[-1]}), as the inputs' last dimensions"
+            f"bilinear: weight {tuple(weight.shape)} must be (outputs, {input1.shape[-1]}, {input2.shape[-1]}), as the inputs end in"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise RuntimeError(f"bilinear: bias {tuple(bias.shape)} must be ({weight.shape[0]}), as weight {tuple(weight.shape)} has outputs")
-    O, I, J = weight.shape
-    left = input1 @ weight.permute(1, 0, 2).reshape(I, O * J)  # (*, O J)
-    product = (left.unflatten(-1, (O, J)) @ input2.unsqueeze(-1)).squeeze(-1)  # (*, O)
+    left = input1 @ weight.transpose(0, 1).flatten(1)  # (*, O J)
+    product = (left.unflatten(-1, (weight.shape[0], weight.shape[2])) @ input2.unsqueeze(-1)).squeeze(-1)  # (*, O)
     return product if bias is None else product + bias.to(product.dtype)

@@ -76,6 +76,45 @@ def max_pool3d(
     return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 3)
 
 
+def max_pool1d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Pooled:
+    """`max_pool1d` with its indices, whatever `return_indices` says: the name torch has for it when it is set."""
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, True, 1)
+
+
+def max_pool2d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Pooled:
+    """`max_pool2d` with its indices, whatever `return_indices` says: the name torch has for it when it is set."""
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, True, 2)
+
+
+def max_pool3d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Pooled:
+    """`max_pool3d` with its indices, whatever `return_indices` says: the name torch has for it when it is set."""
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, True, 3)
+
+
 def _max_pool(
     input: Tensor, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool, return_indices: bool, dims: int
 ) -> Pooled:
@@ -90,28 +129,27 @@ def _max_pool(
     last = [(o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(count, stride, dilation, kernel, strict=True)]
     right = [max(0, end - n - p) for end, n, p in zip(last, sizes, padding, strict=True)]
     sides = [side for p, r in zip(reversed(padding), reversed(right), strict=True) for side in (p, r)]
-    place = torch.arange(prod(sizes), device=x.device).view(sizes) if return_indices else None  # (L...)
+    place = torch.arange(prod(sizes), device=x.device).view(sizes)  # (L...)
     if any(sides):
-        lowest = -float("inf") if x.is_floating_point() else torch.iinfo(x.dtype).min
-        x = pad(x, sides, value=lowest)
-        place = None if place is None else pad(place, sides)
+        x = pad(x, sides, value=-float("inf") if x.is_floating_point() else torch.iinfo(x.dtype).min)
+        place = pad(place, sides)
     for dim in range(-1, -dims - 1, -1):
-        i = dims + dim
-        places = None if place is None else taps(place, dim, kernel[i], stride[i], dilation[i])
-        x, place = first_maximum(taps(x, dim, kernel[i], stride[i], dilation[i]), places)
+        slide = dim, kernel[dim], stride[dim], dilation[dim]
+        x, place = first_maximum(taps(x, *slide), taps(place, *slide) if return_indices else None)
     x = x if had_batch else x.squeeze(0)
-    if place is None:
-        return x
-    place = place.expand(x.shape) if place.dim() < x.dim() else place
-    return x, place if had_batch or place.dim() == x.dim() else place.squeeze(0)
+    # with one-element windows nothing was compared, and all samples share their places
+    return (x, place.expand(x.shape) if place.dim() < x.dim() else place.view(x.shape)) if return_indices else x
 
 
-def first_maximum(seen: list[Tensor], places: list[Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
-    """The largest of several tensors, element by element, and what stands beside it in `places`; of equal ones the first, of NaNs the last."""
-    best, place = seen[0], None if places is None else places[0]
+def first_maximum(seen: Sequence[Tensor], places: Sequence[Tensor] | None) -> tuple[Tensor, Tensor]:
+    """The largest of several tensors, element by element, and what `places` has beside it: the first of equal ones, the last of NaNs.
+
+    Without `places` the second result says nothing.
+    """
+    best, place = seen[0], (seen if places is None else places)[0]
     for j, other in enumerate(seen[1:], 1):
         larger = (other > best) | (other != other)  # NaN is not itself, and is larger than all
-        if place is not None and places is not None:
+        if places is not None:
             place = torch.where(larger, places[j], place)
         best = torch.where(larger, other, best)
     return best, place

@@ -72,7 +72,7 @@ def _check_copying(input: Tensor, sides: list[tuple[int, int]], mode: str, value
         raise ValueError(f"pad: value {value} means nothing in mode {mode!r}, which copies elements of the input")
     if not 1 <= len(sides) <= 3 or input.dim() - len(sides) not in (1, 2):
         raise NotImplementedError(
-            f"pad: mode {mode!r} pads the last 1, 2 or 3 dimensions after (C) or (N, C); {len(sides)} of input {tuple(input.shape)} were asked"
+            f"pad: mode {mode!r} pads 1, 2 or 3 dimensions after (C) or (N, C); asked were {len(sides)} of input {tuple(input.shape)}"
         )
     for i, side in enumerate(sides):
         size = input.shape[-1 - i]

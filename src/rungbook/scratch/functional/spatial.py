@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ def each(value: int | Sequence[int], dims: int, name: str, least: int | None = N
     Raises:
         RuntimeError: there are more or fewer, or one is below `least`.
     """
-    values = tuple(value) if isinstance(value, tuple | list) else (value,) * dims
+    values: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value,)
     values = values * dims if len(values) == 1 else values
     if len(values) != dims:
         raise RuntimeError(f"{name} {values} has {len(values)} numbers, {dims} or 1 are needed")
@@ -59,7 +60,8 @@ def strided(x: Tensor, dim: int, start: int, count: int, step: int) -> Tensor:
     Args:
         dim: counted from the end, as -1.
     """
-    return x[(..., slice(start, start + (count - 1) * step + 1, step), *(slice(None),) * (-dim - 1))]
+    index: tuple[Any, ...] = (..., slice(start, start + (count - 1) * step + 1, step), *(slice(None),) * (-dim - 1))
+    return x[index]
 
 
 def taps(x: Tensor, dim: int, kernel: int, stride: int, dilation: int) -> list[Tensor]:

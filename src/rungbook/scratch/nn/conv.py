@@ -22,6 +22,12 @@ class _Convolution(Module):
     """What all of them have: settings, weight, bias, their draws and their text."""
 
     dims: ClassVar[int]
+    weight: Parameter
+    bias: Parameter | None
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] | str
+    dilation: tuple[int, ...]
 
     def _setup(
         self,
@@ -167,6 +173,8 @@ class Conv3d(_Conv):
 
 class _ConvTranspose(_Convolution):
     """Arguments of the transposed ones, and which output size is meant."""
+
+    padding: tuple[int, ...]
 
     def __init__(
         self,

@@ -58,11 +58,11 @@ class Unflatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         if isinstance(self.dim, str):
-            return input.unflatten(self.dim, self.unflattened_size)  # type: ignore[arg-type]  # names and sizes
+            return input.unflatten(self.dim, self.unflattened_size)
         if not -input.dim() <= self.dim < input.dim():
             raise IndexError(f"dimension {self.dim} is none of input {tuple(input.shape)}")
         i = self.dim % input.dim()
-        sizes: list[int] = [int(s) for s in self.unflattened_size]  # type: ignore[arg-type]  # numbers, as dim is one
+        sizes: list[int] = [int(s) for s in self.unflattened_size]
         known = prod(s for s in sizes if s != -1)
         if sizes.count(-1) > 1 or (known == 0 or input.shape[i] % known if -1 in sizes else known != input.shape[i]):
             raise RuntimeError(

@@ -33,6 +33,9 @@ class Linear(Module):
         (*, I) -> (*, O).
     """
 
+    weight: Parameter
+    bias: Parameter | None
+
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: torch.dtype | None = None
     ) -> None:
@@ -73,6 +76,9 @@ class Bilinear(Module):
     Raises:
         ValueError: there are no features.
     """
+
+    weight: Parameter
+    bias: Parameter | None
 
     def __init__(
         self,

@@ -85,7 +85,7 @@ class _MaxUnpool(Module):
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """Maxima back at their places, zero elsewhere: `F.max_unpool1d`; `forward` takes the pooling's indices, and L as `output_size` if it is open."""
+    """Maxima back at their places, zero elsewhere: `F.max_unpool1d`; `forward` takes the pooling's indices, and L as `output_size`."""
 
     dims = 1
 
