@@ -14,12 +14,15 @@ _HOME = {
     "Data": "rungbook.data.data",
     "Learner": "rungbook.learner.learner",
     "RungError": "rungbook.errors",
+    "Tape": "rungbook.scratch.autograd.tape",
     "check_callback": "rungbook.learner.contract",
     "create_model": "rungbook.models.registry",
     "list_models": "rungbook.models.registry",
     "list_recipes": "rungbook.recipes.recipe",
     "load": "rungbook.recipes.predictor",
     "load_data": "rungbook.data.load",
+    "swap": "rungbook.scratch.swap",
+    "swap_report": "rungbook.scratch.swap",
 }
 """Where each public name lives."""
 
@@ -33,8 +36,24 @@ if TYPE_CHECKING:
     from rungbook.models.registry import create_model, list_models
     from rungbook.recipes.predictor import load
     from rungbook.recipes.recipe import list_recipes
+    from rungbook.scratch.autograd.tape import Tape
+    from rungbook.scratch.swap import swap, swap_report
 
-__all__ = ["Callback", "Data", "Learner", "RungError", "check_callback", "create_model", "list_models", "list_recipes", "load", "load_data"]
+__all__ = [
+    "Callback",
+    "Data",
+    "Learner",
+    "RungError",
+    "Tape",
+    "check_callback",
+    "create_model",
+    "list_models",
+    "list_recipes",
+    "load",
+    "load_data",
+    "swap",
+    "swap_report",
+]
 
 
 def __getattr__(name: str) -> Any:
