@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import more_losses
 import more_pointwise
 import more_spatial
 from agree import Case
@@ -18,3 +19,5 @@ MODULE_CASES.update(more_pointwise.MODULES)
 FUNCTION_CASES.update(more_pointwise.FUNCTIONS)
 MODULE_CASES.update(more_spatial.MODULES)
 FUNCTION_CASES.update(more_spatial.FUNCTIONS)
+MODULE_CASES.update(more_losses.MODULES)
+FUNCTION_CASES.update(more_losses.FUNCTIONS)

@@ -14,7 +14,7 @@ from rungbook.scratch.twins import TWINS
 
 
 def made_and_called(cls: type[torch.nn.Module], make: Any, call: Any) -> Any:
-    return cls(*make.args, **make.kwargs).to(torch.float64)(*call.args, **call.kwargs)
+    return cls(*make.args, **make.kwargs)(*call.args, **call.kwargs)
 
 
 @pytest.mark.parametrize("theirs", TWINS, ids=lambda cls: cls.__name__)

@@ -122,9 +122,7 @@ def linear_cross_entropy(
     C, *extra, _ = linear_weight.shape
     logits_shape = (*input.shape[:-1], C, *extra)
     if target.shape == logits_shape and ignore_index is not None:
-        raise RuntimeError(
-            f"linear_cross_entropy: ignore_index ({ignore_index}) is for classes, target {tuple(target.shape)} has probabilities"
-        )
+        raise RuntimeError(f"linear_cross_entropy: ignore_index ({ignore_index}) is for classes, the target has probabilities")
     if options is not None and (extra or label_smoothing or target.dtype != torch.int64):
         warnings.warn("linear_cross_entropy: options have no effect with smoothing, probabilities or further dimensions", stacklevel=2)
     logits = linear(input, linear_weight.flatten(0, -2), None if linear_bias is None else linear_bias.flatten())  # (N, C * ...)
@@ -149,6 +147,7 @@ def binary_cross_entropy(
     """`-weight (y log(p) + (1 - y) log(1 - p))`, with logarithms of at least -100.
 
     Its slope is `(p - y) / (p (1 - p))`, of which torch takes the divisor as at least 1e-12; so does this function.
+    For the target the slope ends at +-100 as the logarithms do, where torch's is infinite.
 
     Args:
         input: probabilities p, any shape.
@@ -168,9 +167,7 @@ def binary_cross_entropy(
         raise RuntimeError(f"binary_cross_entropy: target is {target.dtype} and input {input.dtype}; one type is needed")
     for name, x in (("input", input), ("target", target)):
         if values_known(x) and not bool(((x >= 0) & (x <= 1)).all()):
-            raise RuntimeError(
-                f"binary_cross_entropy: {name} has entries that are no probabilities from 0 to 1 (logits have a loss of their own)"
-            )
+            raise RuntimeError(f"binary_cross_entropy: {name} has entries that are no probabilities from 0 to 1")
     # near 0 and 1 the logarithms are constants, and a parabola that is 0 brings in the slope
     edge = input * (1 - input) < 1e-12
     p, end = torch.where(edge, 0.5, input), input.detach()
@@ -180,7 +177,7 @@ def binary_cross_entropy(
     loss = (target - 1) * log_q - target * log_p + (parabola - parabola.detach())
     if weight is not None:
         check_broadcast("binary_cross_entropy", input=input, weight=weight)
-        loss = loss * weight
+        loss = loss * weight.to(loss.dtype)
     return reduced(loss, reduction)
 
 
@@ -212,7 +209,7 @@ def binary_cross_entropy_with_logits(
     reduction = reduction_named(reduction, size_average, reduce)
     _check_binary("binary_cross_entropy_with_logits", input, target)
     input, target = wide(input, target)
-    positive = 1
+    positive: Tensor | int = 1
     if pos_weight is not None:
         check_broadcast("binary_cross_entropy_with_logits", target=target, pos_weight=pos_weight)
         positive = (pos_weight - 1) * target + 1
@@ -268,8 +265,11 @@ def _against_classes(name: str, log_p: Tensor, target: Tensor, weight: Tensor | 
     if log_p.dim() == 1:
         log_p, target = log_p.unsqueeze(0), target.reshape(1)  # (1, C), (1)
     C = log_p.shape[1]
-    if weight is not None and weight.shape != (C,):
-        raise RuntimeError(f"{name}: weight {tuple(weight.shape)} needs one entry for each of {C} classes, ({C},)")
+    if weight is not None:
+        (weight,) = wide(weight)
+        _check_weight(name, weight, C)
+        if weight.dtype != log_p.dtype:
+            raise RuntimeError(f"{name}: weight is {weight.dtype} and input {log_p.dtype}; one type is needed")
     ignored = target == ignore_index
     check_classes(name, target, ~ignored & ((target < 0) | (target >= C)), f"{C} classes are 0 to {C - 1} (ignored is {ignore_index})")
     y = torch.where(ignored, 0, target).long()  # (N, *)
@@ -284,15 +284,15 @@ def _check_targets(name: str, input: Tensor, target: Tensor) -> None:
     """Raise unless the classes' type and shape fit the input's."""
     if input.dim() == 0:
         raise ValueError(f"{name}: input is a single number, (N, C, *) or (C) is needed")
-    if target.dtype not in (torch.int64, torch.uint8):
-        raise RuntimeError(f"{name}: target {tuple(target.shape)} is {target.dtype}; classes are needed as torch.int64 or torch.uint8")
     found = f"{name}: target {tuple(target.shape)} does not fit input {tuple(input.shape)}"
     if input.dim() == 1:
         if target.numel() != 1 or target.dim() > 1:
             raise ValueError(f"{found}, which is one row and needs one class, ()")
     elif target.dim() == 0 or target.shape[0] != input.shape[0]:
         raise ValueError(f"{found}: (N, *) with N = {input.shape[0]} rows is needed")
-    elif target.shape[1:] != input.shape[2:]:
+    if target.dtype not in (torch.int64, torch.uint8):
+        raise RuntimeError(f"{name}: target {tuple(target.shape)} is {target.dtype}; classes are needed as torch.int64 or torch.uint8")
+    if input.dim() > 1 and target.shape[1:] != input.shape[2:]:
         raise RuntimeError(f"{found}: {(input.shape[0], *input.shape[2:])} is needed")
 
 
@@ -301,15 +301,12 @@ def _against_probabilities(
 ) -> Tensor:
     """For each row the cross entropy of two distributions, (N, *) or ()."""
     if not target.is_floating_point():
-        raise RuntimeError(
-            f"cross_entropy: target has the input's shape, so it holds probabilities, as floating point; it is {target.dtype}"
-        )
+        raise RuntimeError(f"cross_entropy: target has the input's shape, and needs floating-point probabilities; it is {target.dtype}")
     if ignore_index >= 0:
-        raise RuntimeError(f"cross_entropy: ignore_index ({ignore_index}) is for classes, target {tuple(target.shape)} has probabilities")
+        raise RuntimeError(f"cross_entropy: ignore_index ({ignore_index}) is for classes, the target has probabilities")
     C = log_p.shape[classes]
     if weight is not None:
-        if weight.shape != (C,):
-            raise RuntimeError(f"cross_entropy: weight {tuple(weight.shape)} needs one entry for each of {C} classes, ({C},)")
+        _check_weight("cross_entropy", weight, C)
         log_p = log_p * _along(weight, log_p, classes)
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / C
@@ -319,6 +316,11 @@ def _against_probabilities(
 def _along(weight: Tensor, x: Tensor, dim: int) -> Tensor:
     """Weights of classes in a shape that broadcasts against theirs in x."""
     return weight.reshape([-1 if d == dim else 1 for d in range(x.dim())])
+
+
+def _check_weight(name: str, weight: Tensor, C: int) -> None:
+    if weight.shape != (C,):
+        raise RuntimeError(f"{name}: weight {tuple(weight.shape)} needs one entry for each of {C} classes, ({C},)")
 
 
 def _check_binary(name: str, input: Tensor, target: Tensor) -> None:
@@ -337,7 +339,7 @@ def _check_head(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         raise RuntimeError(f"{name}: {shapes}: their last dimensions need to be equal")
     if bias is not None and bias.shape != weight.shape[:-1]:
         raise RuntimeError(
-            f"{name}: linear_bias {tuple(bias.shape)} needs the shape {tuple(weight.shape[:-1])}, of linear_weight but for its last"
+            f"{name}: linear_bias {tuple(bias.shape)} needs linear_weight's shape but for its last, {tuple(weight.shape[:-1])}"
         )
     if weight.dim() > 2 and input.dim() == 1:
         raise RuntimeError(f"{name}: {shapes}: further dimensions need an input with rows, (N, I)")

@@ -4,7 +4,7 @@ Graves, Fernandez, Gomez and Schmidhuber (2006). Each frame has a probability fo
 frame; merging repeats and dropping blanks turns it into a text. The likelihood of a text is the sum over all paths that give it, and the
 forward recursion (section 4.1) sums them in time T * S. It runs on logarithms, where the paper rescales.
 
-Shapes: T frames, N sequences, C labels with the blank, S the most labels of a target, P = 2 S + 1 places of a target with blanks around them.
+Shapes: T frames, N sequences, C labels with the blank, S the most labels of a target, P = 2 S + 1 its places with blanks around each.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def ctc_loss(
 ) -> Tensor:
     """`-log(sum over paths of product over t of p[t, path[t]])`, over paths that give the target.
 
-    The slope is torch's: with respect to logits of which `log_probs` are the log-softmax, so it has a term `exp(log_probs)` which the loss has not.
-    Where the chain of derivatives goes on through a log-softmax, as it should, that term makes no difference.
+    The slope is torch's, which takes `log_probs` for a log-softmax and returns what its logits get: there is a term `exp(log_probs)` in it
+    that the loss has not. Where the chain of derivatives goes on through a log-softmax, as it should, that term makes no difference.
 
     Args:
         log_probs: log-probabilities of labels, (T, N, C) or (T, C).
@@ -75,9 +75,7 @@ def _negative_log_likelihood(p: Tensor, y: Tensor, frames: Tensor, labels: Tenso
     T, N, _ = p.shape
     P = 2 * y.shape[1] + 1
     blanks = torch.full_like(y, blank)
-    places = torch.cat(
-        [torch.stack([blanks, y], 2).flatten(1), blanks.new_full((N, 1), blank)], 1
-    )  # (N, P): blank, y0, blank, y1, ..., blank
+    places = torch.cat([torch.stack([blanks, y], 2).flatten(1), blanks.new_full((N, 1), blank)], 1)  # (N, P)
     # a blank may be left out between two different labels, and two equal ones need it
     skips = places.new_zeros((N, P), dtype=torch.bool)
     if P > 2:

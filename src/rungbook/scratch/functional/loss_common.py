@@ -58,7 +58,7 @@ def warn_of_broadcast(name: str, input: Tensor, target: Tensor) -> None:
     if input.shape != target.shape:
         check_broadcast(name, input=input, target=target)
         warnings.warn(
-            f"{name}: target {tuple(target.shape)} is broadcast against input {tuple(input.shape)}; that is hardly meant, give equal shapes",
+            f"{name}: target {tuple(target.shape)} is broadcast against input {tuple(input.shape)}, hardly on purpose; give equal shapes",
             stacklevel=3,
         )
 

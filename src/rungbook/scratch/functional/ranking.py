@@ -188,7 +188,7 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """`sum over c != y of weight[y] max(0, margin - x[y] + x[c])^p / C`: the class y has to be ahead of all others (Crammer and Singer, 2001).
+    """`sum over c != y of weight[y] max(0, margin - x[y] + x[c])^p / C`: y has to be ahead of all others (Crammer and Singer, 2001).
 
     Args:
         input: scores x, (N, C) or (C).
@@ -217,6 +217,10 @@ def multi_margin_loss(
         raise RuntimeError(f"multi_margin_loss: weight {tuple(weight.shape)} needs one entry for each of {C} classes, ({C},)")
     check_classes("multi_margin_loss", target, (target < 0) | (target >= C), f"{C} classes are 0 to {C - 1}", RuntimeError)
     (x,) = wide(x)
+    if weight is not None:
+        (weight,) = wide(weight)
+        if weight.dtype != x.dtype:
+            raise RuntimeError(f"multi_margin_loss: weight is {weight.dtype} and input {x.dtype}; one type is needed")
     y = target.reshape(N, 1)  # (N, 1)
     behind = _hinge(margin - x.gather(1, y) + x)  # (N, C)
     behind = behind * behind if p == 2 else behind

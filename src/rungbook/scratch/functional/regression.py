@@ -1,7 +1,7 @@
 """Losses for numbers: how far predictions are from what was measured.
 
-The functions of a difference d = input - target are, but for a constant, negative log-likelihoods of an error: Gaussian (mse), Laplace (l1),
-between the two (Huber); the last two losses here are written as likelihoods.
+The functions of a difference d = input - target are, but for a constant, negative log-likelihoods of an error: Gaussian (mse),
+Laplace (l1), between the two (Huber); the last two losses here are written as likelihoods.
 
 Shapes: * any shape; input and target broadcast, with a warning.
 """
@@ -102,7 +102,7 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:
-    """`d^2 / (2 beta)` where |d| < beta, `|d| - beta / 2` beyond: Huber's loss over its delta, so that the slope ends at 1 (Girshick, 2015).
+    """`d^2 / (2 beta)` where |d| < beta, `|d| - beta / 2` beyond: Huber's loss over its delta, with slope 1 at the end (Girshick, 2015).
 
     Args:
         input, target: (*).
@@ -215,7 +215,5 @@ def _variance(input: Tensor, var: Tensor | float) -> Tensor:
         return var.unsqueeze(-1)  # (*, 1)
     other = [b for a, b in zip(input.shape, var.shape, strict=False) if a != b]
     if var.dim() != input.dim() or other != [1]:
-        raise ValueError(
-            f"gaussian_nll_loss: var {tuple(var.shape)} needs the shape of input {tuple(input.shape)}, but for one dimension of 1"
-        )
+        raise ValueError(f"gaussian_nll_loss: var {tuple(var.shape)} needs input's shape {tuple(input.shape)}, but for one dimension of 1")
     return var

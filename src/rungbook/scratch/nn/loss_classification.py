@@ -64,6 +64,8 @@ class LinearCrossEntropyLoss(WeightedLoss):
         RuntimeError: weight has another shape, or label_smoothing is no probability.
     """
 
+    linear: Linear
+
     def __init__(
         self,
         in_features: int,
@@ -89,7 +91,8 @@ class LinearCrossEntropyLoss(WeightedLoss):
         self.linear = Linear(in_features, math.prod(out_features, start=num_classes), bias, device, dtype)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        shape, bias = (self.num_classes, *self.out_features), self.linear.bias
+        shape = (self.num_classes, *self.out_features)
+        bias: Any = self.linear.bias
         return F.linear_cross_entropy(
             input,
             self.linear.weight.reshape(*shape, self.linear.in_features),
@@ -103,9 +106,11 @@ class LinearCrossEntropyLoss(WeightedLoss):
         )
 
     def extra_repr(self) -> str:
-        names = ("num_classes", "out_features", "bias", "reduction", "ignore_index", "label_smoothing", "options")
-        values = {name: getattr(self, name, None) for name in names} | {"bias": self.linear.bias is not None}
-        return ", ".join([f"in_features={self.linear.in_features}", *(f"{name}={value}" for name, value in values.items())])
+        return (
+            f"in_features={self.linear.in_features}, num_classes={self.num_classes}, out_features={self.out_features}, "
+            f"bias={self.linear.bias is not None}, reduction={self.reduction}, ignore_index={self.ignore_index}, "
+            f"label_smoothing={self.label_smoothing}, options={self.options}"
+        )
 
 
 class NLLLoss(WeightedLoss):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from rungbook.scratch import functional as F
-from rungbook.scratch.nn.loss import Loss, WeightedLoss
 from rungbook.scratch.nn.distance import PairwiseDistance
+from rungbook.scratch.nn.loss import Loss, WeightedLoss
 
 
 class _Margin(Loss):
