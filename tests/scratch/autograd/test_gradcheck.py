@@ -49,8 +49,7 @@ def test_a_wrong_gradient_is_found_and_placed() -> None:
     with pytest.raises(GradcheckError, match=r"output\[1, 0\] / d input 1\[1, 0\] at 3: expected (27|26\.9+\d*|27\.0+\d*), got 27\.027"):
         gradcheck(lambda n, x: WrongCube.apply(x), (3, x))
     assert not gradcheck(WrongCube.apply, x, raise_exception=False)
-    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
-        torch.autograd.gradcheck(WrongCube.apply, x.clone().requires_grad_())
+    assert torch.autograd.gradcheck(WrongCube.apply, x.clone().requires_grad_())  # it lets a part in a thousand pass
     assert gradcheck(lambda x: x**3, x)
 
 

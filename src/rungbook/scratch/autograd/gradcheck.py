@@ -6,7 +6,7 @@ mistake by. Steps are taken relative to the size of x. At a kink no derivative e
 After Press et al., Numerical Recipes, section 5.7.
 
 Whoever differentiates is given as a `vjp`: called with a function and its inputs it returns the value, and what turns a gradient in the
-value into gradients in the inputs. `autograd_vjp` below is torch's engine; `pullback.vjp`, `var.vjp` and `torch.func.vjp` have this form too.
+value into gradients in the inputs. `autograd_vjp` is torch's engine; `pullback.vjp`, `var.vjp` and `torch.func.vjp` have this form too.
 """
 
 from __future__ import annotations
@@ -251,9 +251,10 @@ def _compare(
     row = int((~passes).nonzero()[0])
     where = f"d output{_place(row, outputs)} / d input {i}{_index(element, x.shape)} at {x.detach().reshape(-1)[element].item():.6g}"
     if slopes.kink[row]:
+        left, right = (side[row].item() + 0.0 for side in (slopes.left, slopes.right))  # + 0.0: no "-0"
         raise GradcheckError(
-            f"{where}: a kink, the slope is {slopes.left[row].item() + 0.0:.6g} to the left and {slopes.right[row].item():.6g} to the right, got "
-            f"{got[row].item():.6g}; move the input away from it, or allow it with kinks=True"
+            f"{where}: a kink, the slope is {left:.6g} to the left and {right:.6g} to the right, got {got[row].item():.6g}; "
+            "move the input away from it, or allow it with kinks=True"
         )
     raise GradcheckError(f"{where}: expected {slopes.central[row].item():.10g}, got {got[row].item():.10g}")
 
