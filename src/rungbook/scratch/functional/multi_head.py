@@ -41,12 +41,11 @@ def multi_head_attention_forward(
     average_attn_weights: bool = True,
     is_causal: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """`concat(head_1, ..., head_h) @ W_O.T + b_O`; the arguments are explained in `nn.MultiheadAttention`.
+    """`concat(head_1, ..., head_h) @ W_O.T + b_O`; the arguments are explained in `nn.MultiheadAttention`, where they are made.
 
     Args:
         query: (L, N, E), or (L, E) for one sequence; key, value: (S, N, *), or (S, *).
-        in_proj_weight: (3 E, E), the maps of queries, keys and values one below the other, or q_proj_weight, k_proj_weight, v_proj_weight.
-        bias_k, bias_v: (1, 1, E), one more key and value for every sequence.
+        in_proj_weight: (3 E, E), the maps of queries, keys and values one below the other; or q_, k_ and v_proj_weight.
         static_k, static_v: (N h, S, d), to take the place of keys and values after their maps.
 
     Returns:
@@ -57,12 +56,9 @@ def multi_head_attention_forward(
     """
     batched, together = query.dim() == 3, query is key and key is value
     _check(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight)
-    if is_causal and attn_mask is None:
-        raise RuntimeError("is_causal is a remark about attn_mask, which is missing; Transformer.generate_square_subsequent_mask makes it")
     if not batched:
         query, key, value = (x.unsqueeze(1) for x in (query, key, value))  # (L, 1, E)
-    is_causal = is_causal and key_padding_mask is None and not need_weights  # then the mask need not be read
-    mask = None if is_causal else _one_mask(attn_mask, key_padding_mask, query, key, num_heads, batched)
+    mask = _one_mask(attn_mask, key_padding_mask, query, key, num_heads, batched, is_causal)
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _projected(query, key, value, together, in_proj_weight, separate, in_proj_bias)
     k, v = _and_one_more(k, v, bias_k, bias_v, static_k, static_v)
@@ -70,12 +66,14 @@ def multi_head_attention_forward(
     if add_zero_attn:
         k, v = (torch.cat([x, x.new_zeros(*x.shape[:2], 1, x.shape[3])], 2) for x in (k, v))  # (N, h, S + 1, d)
     mask = None if mask is None else F.pad(mask, (0, k.shape[2] - mask.shape[-1]))  # what was added is never hidden
-    dropout_p = dropout_p if training else 0.0
-    if not need_weights:
-        return _joined(F.scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), out_proj_weight, out_proj_bias, batched), None
-    weights, heads = _weighted(q, k, v, mask, dropout_p)
-    weights = weights.mean(1) if average_attn_weights else weights
-    return _joined(heads, out_proj_weight, out_proj_bias, batched), weights if batched else weights.squeeze(0)
+    is_causal = is_causal and key_padding_mask is None  # then the mask need not be read
+    attend = _with_weights if need_weights else _without_weights
+    heads, weights = attend(q, k, v, mask, dropout_p if training else 0.0, is_causal)
+    output = F.linear(heads.permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)  # (N, h, L, d) -> (L, N, E)
+    weights = weights.mean(1) if weights is not None and average_attn_weights else weights
+    if batched:
+        return output, weights
+    return output.squeeze(1), None if weights is None else weights.squeeze(0)
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, embed_dim: int, num_heads: int, separate: bool) -> None:
@@ -92,9 +90,11 @@ def _check(query: Tensor, key: Tensor, value: Tensor, embed_dim: int, num_heads:
 
 
 def _one_mask(
-    attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor, key: Tensor, num_heads: int, batched: bool
+    attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor, key: Tensor, num_heads: int, batched: bool, is_causal: bool
 ) -> Tensor | None:
     """Both masks as one, to be added to the scores: (N or 1, h or 1, L or 1, S)."""
+    if is_causal and attn_mask is None:
+        raise RuntimeError("is_causal is a remark about attn_mask, which is missing; Transformer.generate_square_subsequent_mask makes it")
     (L, N), S = query.shape[:2], key.shape[0]
     mask = None
     if attn_mask is not None:
@@ -171,14 +171,13 @@ def _heads(x: Tensor, num_heads: int, static: Tensor | None = None) -> Tensor:
     return static.unflatten(0, (N, num_heads))
 
 
-def _weighted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float) -> tuple[Tensor, Tensor]:
-    """The weights of each query's keys (N, h, L, S), and the means of values by them (N, h, L, d)."""
+def _with_weights(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool) -> tuple[Tensor, Tensor]:
+    """The means of values (N, h, L, d), and the weights they are taken with (N, h, L, S); the mask is always read."""
     scores = (q * q.shape[-1] ** -0.5) @ k.mT  # (N, h, L, S)
     weights = F.dropout(F.softmax(scores if mask is None else scores + mask, -1), dropout_p)
-    return weights, weights @ v
+    return weights @ v, weights
 
 
-def _joined(heads: Tensor, weight: Tensor, bias: Tensor | None, batched: bool) -> Tensor:
-    """What the heads found, side by side, (N, h, L, d) -> (L, N, E), and mapped."""
-    out = F.linear(heads.permute(2, 0, 1, 3).flatten(2), weight, bias)
-    return out if batched else out.squeeze(1)
+def _without_weights(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool) -> tuple[Tensor, None]:
+    """The means of values (N, h, L, d)."""
+    return F.scaled_dot_product_attention(q, k, v, None if is_causal else mask, dropout_p, is_causal), None

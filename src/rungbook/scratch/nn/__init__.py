@@ -29,6 +29,7 @@ from rungbook.scratch.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from rungbook.scratch.nn.attention import MultiheadAttention
 from rungbook.scratch.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from rungbook.scratch.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from rungbook.scratch.nn.distance import CosineSimilarity, PairwiseDistance
@@ -36,6 +37,7 @@ from rungbook.scratch.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropou
 from rungbook.scratch.nn.embedding import Embedding, EmbeddingBag
 from rungbook.scratch.nn.flatten import Flatten, Unflatten
 from rungbook.scratch.nn.fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
+from rungbook.scratch.nn.fractional_pool import FractionalMaxPool2d, FractionalMaxPool3d
 from rungbook.scratch.nn.linear import Bilinear, Identity, Linear
 from rungbook.scratch.nn.loss import CTCLoss, GaussianNLLLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss, SmoothL1Loss
 from rungbook.scratch.nn.loss_classification import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, LinearCrossEntropyLoss, NLLLoss
@@ -91,6 +93,13 @@ from rungbook.scratch.nn.pool import (
 from rungbook.scratch.nn.recurrent import GRU, LSTM, RNN
 from rungbook.scratch.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell
 from rungbook.scratch.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
+from rungbook.scratch.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from rungbook.scratch.nn.upsample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
@@ -144,6 +153,8 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -182,6 +193,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -212,6 +224,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
