@@ -46,6 +46,13 @@ from rungbook.scratch.functional.ctc import ctc_loss
 from rungbook.scratch.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from rungbook.scratch.functional.embedding import embedding, embedding_bag
 from rungbook.scratch.functional.fold import fold, unfold
+from rungbook.scratch.functional.fractional_pool import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+)
+from rungbook.scratch.functional.grid import affine_grid, grid_sample
 from rungbook.scratch.functional.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from rungbook.scratch.functional.linear import bilinear, linear
 from rungbook.scratch.functional.max_pool import (
@@ -107,6 +114,7 @@ __all__ = [
     "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -138,9 +146,14 @@ __all__ = [
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_with_indices",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
