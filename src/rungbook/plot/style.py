@@ -98,7 +98,9 @@ class Picture:
     def save(self, path: str | Path) -> Path:
         """Write the picture to `path`, whose suffix it does not change."""
         path = Path(path)
-        path.write_bytes(self.data.encode() if isinstance(self.data, str) else self.data)
+        # a page brings its own fonts; alone, letters with serifs would be taken
+        data = self.data.replace("<svg ", '<svg font-family="sans-serif" ', 1).encode() if isinstance(self.data, str) else self.data
+        path.write_bytes(data)
         return path
 
 

@@ -170,6 +170,8 @@ def _like(layer: nn.Module, mine: Mine) -> nn.Module:
             f"{name} in {mine.path} has the weights {_listed(theirs)}, {type(layer).__name__} has {_listed(wanted)}.",
             "Give them torch's names and shapes: then weights can be copied, saved and used by either.",
         )
+    for weight in layer.parameters():
+        own.to(weight.device, weight.dtype)
     own.load_state_dict(layer.state_dict())
     own.forward = guarded(own.forward, mine, "in forward")
     return own.train(layer.training)
