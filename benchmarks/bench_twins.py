@@ -11,11 +11,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+import twins_conv
+import twins_tape
 import twins_var
 from common import compare, interleave, record, settle, versions
 from contest import Contest
 
 CONTESTS: dict[str, Callable[[], list[Contest]]] = {
+    "conv": twins_conv.contests,
+    "tape": twins_tape.contests,
     "var": twins_var.contests,
 }
 """Family -> makes its contests; filled below by the families' own files."""

@@ -37,8 +37,14 @@ RULES: dict[Any, Rule] = {
     **LAYERS,
 }
 
+_ANSWERS = (
+    "eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isin signbit equal any all logical_and logical_or logical_xor logical_not "
+    "argmax argmin argsort nonzero count_nonzero searchsorted bucketize bincount is_nonzero"
+).split()
+
 CONSTANT: frozenset[Any] = frozenset(
     {
+        *(getattr(getattr(aten, name), overload) for name in _ANSWERS for overload in getattr(aten, name).overloads()),
         aten.detach.default,
         aten.zeros_like.default,
         aten.ones_like.default,
@@ -61,7 +67,7 @@ CONSTANT: frozenset[Any] = frozenset(
         aten._local_scalar_dense.default,
     }
 )
-"""Operations whose output is a constant: nothing flows back."""
+"""Operations whose output is a constant, or no number: nothing flows back."""
 
 FUSED = (
     "mkldnn_rnn_layer",
