@@ -3,6 +3,7 @@
 Names, arguments, attributes, parameters, their order and their seeded initial values are torch's.
 """
 
+from rungbook.scratch.nn import init as init
 from rungbook.scratch.nn.activation import (
     CELU,
     ELU,
