@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import more_losses
 import more_pointwise
+import more_sequence
 import more_spatial
 from agree import Case
 
@@ -21,3 +22,5 @@ MODULE_CASES.update(more_spatial.MODULES)
 FUNCTION_CASES.update(more_spatial.FUNCTIONS)
 MODULE_CASES.update(more_losses.MODULES)
 FUNCTION_CASES.update(more_losses.FUNCTIONS)
+MODULE_CASES.update(more_sequence.MODULES)
+FUNCTION_CASES.update(more_sequence.FUNCTIONS)

@@ -14,6 +14,7 @@ import torch.nn.functional
 from torch import Tensor
 
 from rungbook.scratch import functional, nn
+from rungbook.scratch.nn.attention import NonDynamicallyQuantizableLinear
 
 
 def pairs(ours: ModuleType, theirs: Any) -> dict[Any, Any]:
@@ -23,6 +24,7 @@ def pairs(ours: ModuleType, theirs: Any) -> dict[Any, Any]:
 
 TWINS: dict[type[torch.nn.Module], type[torch.nn.Module]] = pairs(nn, torch.nn)
 """Layer or loss of torch.nn -> its twin."""
+TWINS[torch.nn.modules.linear.NonDynamicallyQuantizableLinear] = NonDynamicallyQuantizableLinear  # an attention's last map, not in torch.nn
 
 SAME_ARGUMENTS = ("relu", "relu_", "sigmoid", "tanh", "selu", "celu", "prelu", "pairwise_distance", "cosine_similarity", "pixel_shuffle")
 """Functions that torch also has as torch.NAME or as a method, with the same arguments; softmax and log_softmax there lack one."""

@@ -79,8 +79,7 @@ class AttentionInBlocks(torch.autograd.Function):
             if is_causal:
                 e[:, :, first:].masked_fill_(ahead(e[0, :, first:]), -math.inf)
             if bias is not None:
-                shown = bias.expand(*bias.shape[:-2], L, S)[..., rows, seen] if bias.dim() > 1 else bias[..., seen]
-                e.view(*lead, *e.shape[1:]).add_(shown)
+                e.view(*lead, *e.shape[1:]).add_(bias.expand(*bias.shape[:-2], L, S)[..., rows, seen])
             # where all is hidden both are minus infinity: a finite maximum makes the exponentials 0, and a total of at least 1 the output
             e.sub_(e.amax(-1, keepdim=True).clamp_(min=torch.finfo(e.dtype).min)).exp_()
             torch.sum(e, -1, keepdim=True, out=total[:, rows]).clamp_(min=1)  # all other totals hold an exp(0)
