@@ -286,12 +286,13 @@ class _WorkerEpoch(_Epoch):
         jobs = [Job(loader.dataset, make, loader.worker_init_fn, self.base_seed, i, n) for i in range(n)]
         self.timeout, self.in_order, self.most = loader.timeout, loader.in_order, loader.prefetch_factor * n
         self.pool, self.epoch = Pool(jobs, loader.multiprocessing_context), 0
-        pinning = None
+        self.pinning: PinThread | None = None
         if self.pins:
-            pinning = PinThread(lambda pool=self.pool: pool.receive(0), _pinned, torch.accelerator.current_device_index())  # type: ignore[misc]
-        self.receive: Callable[[float], Any] = pinning.receive if pinning else self.pool.receive
+            receive = functools.partial(self.pool.receive, 0)
+            self.pinning = PinThread(receive, _pinned, torch.accelerator.current_device_index())
+        self.receive: Callable[[float], Any] = self.pinning.receive if self.pinning else self.pool.receive
         # runs when nobody holds this any more, as after a break, and when Python ends
-        self._end = weakref.finalize(self, _stop, self.pool, pinning)
+        self._end = weakref.finalize(self, _stop, self.pool, self.pinning)
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
