@@ -5,7 +5,6 @@ Shapes: N sequences, L queries, S keys, E features (of all heads together), h he
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -13,18 +12,12 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from rungbook.scratch import functional as F
+from rungbook.scratch.nn import init
 from rungbook.scratch.nn.linear import Linear
 
 
 class NonDynamicallyQuantizableLinear(Linear):
     """A `Linear` under the name that torch gives to an attention's last map, by which its quantisation knows to leave it alone."""
-
-
-def draw_xavier_uniform(weight: Tensor) -> None:
-    """Fill (out, in) uniformly within `sqrt(6 / (in + out))`: Glorot and Bengio (2010)."""
-    bound = math.sqrt(3.0) * math.sqrt(2.0 / sum(weight.shape[:2]))  # in this order, to the last bit as torch has it
-    with torch.no_grad():
-        weight.uniform_(-bound, bound)
 
 
 class MultiheadAttention(Module):
@@ -97,14 +90,13 @@ class MultiheadAttention(Module):
         """Draw the maps of queries, keys and values after Glorot, uniformly, and the added key and value normally; biases are 0."""
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
-                draw_xavier_uniform(weight)
-        with torch.no_grad():
-            for bias in (self.in_proj_bias, self.out_proj.bias):
-                if bias is not None:
-                    bias.zero_()
-            for added in (self.bias_k, self.bias_v):
-                if added is not None:
-                    added.normal_(0, math.sqrt(2.0 / (2 * self.embed_dim)))
+                init.xavier_uniform_(weight)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                init.zeros_(bias)
+        for added in (self.bias_k, self.bias_v):
+            if added is not None:
+                init.xavier_normal_(added)
 
     def forward(
         self,

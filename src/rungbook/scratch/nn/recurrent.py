@@ -11,7 +11,7 @@ import math
 import numbers
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torch.nn import Module, Parameter
 from torch.nn.utils.rnn import PackedSequence
 
 from rungbook.scratch.functional.recurrent import State, recurrent
+from rungbook.scratch.nn import init
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 """Mode -> gates of its cell."""
@@ -32,12 +33,11 @@ def _whole(name: str, value: Any) -> None:
         raise ValueError(f"{name} ({value}) must be at least 1")
 
 
-def draw_uniformly(parameters: Any, hidden_size: int) -> None:
+def draw_uniformly(parameters: Iterable[Tensor], hidden_size: int) -> None:
     """Fill parameters uniformly within 1 / sqrt(H)."""
     bound = 1 / math.sqrt(hidden_size) if hidden_size > 0 else 0
-    with torch.no_grad():
-        for parameter in parameters:
-            parameter.uniform_(-bound, bound)
+    for parameter in parameters:
+        init.uniform_(parameter, -bound, bound)
 
 
 class RNNBase(Module):

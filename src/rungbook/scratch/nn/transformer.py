@@ -19,7 +19,8 @@ from torch.nn import Module, ModuleList
 
 from rungbook.scratch import functional as F
 from rungbook.scratch.functional.attention import additive
-from rungbook.scratch.nn.attention import MultiheadAttention, draw_xavier_uniform
+from rungbook.scratch.nn import init
+from rungbook.scratch.nn.attention import MultiheadAttention
 from rungbook.scratch.nn.dropout import Dropout
 from rungbook.scratch.nn.linear import Linear
 from rungbook.scratch.nn.norm import LayerNorm
@@ -363,7 +364,7 @@ class Transformer(Module):
         """Draw all matrices after Glorot, uniformly: from here on the copies of a layer differ."""
         for parameter in self.parameters():
             if parameter.dim() > 1:
-                draw_xavier_uniform(parameter)
+                init.xavier_uniform_(parameter)
 
     def forward(
         self,

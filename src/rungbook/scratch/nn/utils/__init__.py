@@ -1,0 +1,1 @@
+"""Helpers for layers, as in `torch.nn.utils`."""
