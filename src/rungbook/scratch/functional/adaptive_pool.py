@@ -119,7 +119,7 @@ def _adaptive_max(input: Tensor, output_size: Sizes, return_indices: bool, dims:
 
 def _shares(size: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """For each of `count` outputs the elements it looks at, padded with its last, and which are no padding."""
-    longest = max((-(-(o + 1) * size // count) - o * size // count for o in range(count)), default=1)
+    longest = max([1, *(-(-(o + 1) * size // count) - o * size // count for o in range(count))])
     o = torch.arange(count, device=device).unsqueeze(1)  # (O, 1)
     start, stop = o * size // count, -(-(o + 1) * size // count)
     place = start + torch.arange(longest, device=device)  # (O, K)
