@@ -92,7 +92,7 @@ def _negative_log_likelihood(p: Tensor, y: Tensor, frames: Tensor, labels: Tenso
     last = 2 * labels.unsqueeze(1)  # (N, 1)
     ends = torch.cat([alpha.gather(1, last), torch.where(last > 0, alpha.gather(1, (last - 1).clamp(min=0)), never)], 1)  # (N, 2)
     # without frames there is one path, the empty one
-    likelihood = torch.where(frames > 0, _log_sum(ends), torch.where(labels > 0, never, 0.0))  # (N)
+    likelihood = torch.where(frames > 0, _log_sum(ends), torch.where(labels > 0, never, p.new_zeros(())))  # (N)
     possible = likelihood > never
     # the frames' sums of probabilities are 1; their slopes are those of the log-softmax
     sums = torch.where(torch.arange(T, device=p.device).unsqueeze(1) < frames, p.exp().sum(2), 0).sum(0)  # (N)
