@@ -73,7 +73,7 @@ def test_probabilities_of_zero() -> None:
     """A label that cannot be at a frame; going through it would give infinity less infinity."""
     log_probs = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5]], dtype=torch.float64).log().requires_grad_()
     loss = F.ctc_loss(log_probs, torch.tensor([1, 2]), 3, 2, reduction="sum")
-    assert math.exp(-float(loss)) == pytest.approx(sum_over_paths(log_probs.detach(), [1, 2]))
+    assert math.exp(-loss.item()) == pytest.approx(sum_over_paths(log_probs.detach(), [1, 2]))
     assert torch.autograd.grad(loss, log_probs)[0].isfinite().all()
 
 
