@@ -12,12 +12,14 @@ import argparse
 from collections.abc import Callable
 
 import twins_conv
+import twins_norm
 import twins_tape
 import twins_var
 from common import compare, interleave, record, settle, versions
 from contest import Contest
 
 CONTESTS: dict[str, Callable[[], list[Contest]]] = {
+    "norm": twins_norm.contests,
     "conv": twins_conv.contests,
     "tape": twins_tape.contests,
     "var": twins_var.contests,

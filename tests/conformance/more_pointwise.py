@@ -1,4 +1,4 @@
-"""Cases of our own for activations, softmax, norms, dropout, embeddings and distances: kinks, large inputs, in place, draws, every argument."""
+"""Cases of our own for activations, softmax, norms, dropout, embeddings and distances: kinks, large inputs, draws, every argument."""
 
 from __future__ import annotations
 

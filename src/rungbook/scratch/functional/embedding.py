@@ -5,8 +5,12 @@ Shapes: V rows of the table, D its columns, * any shape of indices; in bags, n i
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from rungbook.scratch.functional.vector import p_norm
 
 
 def embedding(
@@ -118,13 +122,13 @@ class SparseRows(torch.autograd.Function):
         return weight.index_select(0, index)
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         weight, index = inputs
         ctx.save_for_backward(index)
         ctx.shape = weight.shape
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
         return torch.sparse_coo_tensor(index.unsqueeze(0), gradient, ctx.shape, check_invariants=False), None
 
@@ -156,9 +160,7 @@ def _shorten(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -
     """Scale the rows that are longer than max_norm down to it, in place; a row that is there twice is written twice alike."""
     with torch.no_grad():
         rows = weight.detach().index_select(0, index)
-        lengths = (
-            (rows.abs() ** norm_type).sum(1, keepdim=True) ** (1 / norm_type) if norm_type != float("inf") else rows.abs().amax(1, True)
-        )
+        lengths = p_norm(rows, norm_type, 1, keepdim=True)
         scale = torch.where(lengths > max_norm, max_norm / (lengths + 1e-7), 1)  # torch's 1e-7
         weight.detach().index_copy_(0, index.long(), rows * scale)
 
@@ -173,8 +175,7 @@ def _largest(rows: Tensor, bag: Tensor, present: Tensor, bags: int) -> Tensor:
     position = torch.arange(n, device=rows.device).unsqueeze(1).expand(n, D)
     candidate = torch.where((values == best.gather(0, into)) & present.unsqueeze(1), position, n)
     first = torch.full((bags, D), n, device=rows.device).scatter_reduce(0, into, candidate, "amin")  # (B, D)
-    found = torch.cat([rows, rows.new_zeros(1, D)]).gather(0, first)  # entry n stands for an empty bag
-    return found
+    return torch.cat([rows, rows.new_zeros(1, D)]).gather(0, first)  # entry n stands for an empty bag
 
 
 def _integers(name: str, input: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Normalisation: numbers to mean 0 and variance 1 over some of their dimensions, then a learned scale and shift.
 
-The layers differ only in what is averaged over: batch norm over all but the channels, layer norm over the last dimensions, instance norm over
-the positions of one channel of one sample, group norm over some channels of one sample; RMS norm takes no mean off.
+The layers differ only in what is averaged over: batch norm over all but the channels, layer norm over the last dimensions, instance norm
+over the positions of one channel of one sample, group norm over some channels of one sample; RMS norm takes no mean off.
 Half precision is averaged in float32. Shapes: N batch, C channels, G groups, * positions.
 """
 
@@ -32,8 +32,8 @@ def layer_norm(
     """
     shape = _last_dimensions("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     rows = _wide(input).reshape(-1, math.prod(shape))  # (N, D)
-    flat = [None if p is None else p.reshape(-1).to(rows.dtype) for p in (weight, bias)]  # (D)
-    return normalize_rows(rows, *flat, eps).reshape(input.shape).to(input.dtype)
+    weight, bias = (None if p is None else p.reshape(-1).to(rows.dtype) for p in (weight, bias))  # (D)
+    return normalize_rows(rows, weight, bias, eps).reshape(input.shape).to(input.dtype)
 
 
 def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
@@ -93,7 +93,8 @@ def batch_norm(
     _one_a_channel("batch_norm", input.shape[1], input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     x = _wide(input)
     if training:
-        y, mean, var = normalize_channels(x, _as(x, weight), _as(x, bias), eps)
+        weight, bias = (None if p is None else p.to(x.dtype) for p in (weight, bias))
+        y, mean, var = normalize_channels(x, weight, bias, eps)
         _follow(running_mean, mean, momentum)
         n = x.numel() // x.shape[1]
         _follow(running_var, var * (n / (n - 1)), momentum)
@@ -101,9 +102,9 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: running_mean and running_var are needed outside training")
         # one product and one sum an element
-        scale = (_as(x, running_var) + eps).rsqrt()
+        scale = (running_var.to(x.dtype) + eps).rsqrt()
         scale = scale if weight is None else scale * weight
-        shift = -_as(x, running_mean) * scale
+        shift = -running_mean.to(x.dtype) * scale
         shift = shift if bias is None else shift + bias
         y = x * _channels(scale, x) + _channels(shift, x)
     return y.to(input.dtype)
@@ -200,10 +201,6 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 def _wide(x: Tensor) -> Tensor:
     """Half precision in float32."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
-def _as(x: Tensor, parameter: Tensor | None) -> Tensor | None:
-    return None if parameter is None else parameter.to(x.dtype)
 
 
 def _channels(parameter: Tensor, x: Tensor) -> Tensor:

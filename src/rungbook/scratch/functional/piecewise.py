@@ -1,4 +1,4 @@
-"""Activations made of straight pieces: at a kink the slope is that of the piece torch counts the kink to, so every choice below is by `where`.
+"""Activations made of straight pieces: at a kink the slope is that of the piece torch counts the kink to, so choices are made by `where`.
 
 `clamp` would read shorter and be wrong there: its slope is 1 at both of its ends, relu's at 0 is 0.
 A function in place keeps what its derivative needs: it is computed from a copy, and then written over the input.

@@ -128,7 +128,5 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.numel() and tensor.device.type == "cpu" and not torch.compiler.is_compiling():
         low, high = int(tensor.min()), int(tensor.max())
         if low < 0 or high >= num_classes:
-            raise RuntimeError(
-                f"one_hot: classes from {low} to {high} do not fit num_classes={num_classes}, which needs 0 to {num_classes - 1}"
-            )
+            raise RuntimeError(f"one_hot: classes from {low} to {high}, num_classes={num_classes} needs 0 to {num_classes - 1}")
     return (tensor.unsqueeze(-1) == torch.arange(num_classes, device=tensor.device)).to(torch.int64)  # (*, K)

@@ -26,6 +26,11 @@ class _ChannelNorm(Module):
     """
 
     _version = 2  # as torch's: since 2, num_batches_tracked is there
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
     dimensions: tuple[int, ...]
     """How many dimensions an input may have."""
 
@@ -53,10 +58,10 @@ class _ChannelNorm(Module):
 
     def reset_running_stats(self) -> None:
         """Forget all batches: mean 0, variance 1."""
-        if self.track_running_stats:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
+        for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+            buffer = self._buffers[name]
+            if self.track_running_stats and buffer is not None:
+                buffer.fill_(value)
 
     def reset_parameters(self) -> None:
         """Scale 1, shift 0, no batches seen."""
@@ -79,7 +84,8 @@ class _ChannelNorm(Module):
     ) -> None:
         version, key = local_metadata.get("version"), f"{prefix}num_batches_tracked"
         if (version is None or version < 2) and self.track_running_stats and key not in state_dict:
-            state_dict[key] = torch.tensor(0) if self.num_batches_tracked.is_meta else self.num_batches_tracked
+            mine = self.num_batches_tracked
+            state_dict[key] = torch.tensor(0) if mine is None or mine.is_meta else mine
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest, **named)
 
 

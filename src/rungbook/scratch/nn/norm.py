@@ -1,4 +1,4 @@
-"""Normalisation of each sample as layers: over last dimensions, groups of channels, neighbouring channels. See `batchnorm` for the others."""
+"""Normalisation of each sample as layers: over last dimensions, groups of channels, neighbouring channels. `batchnorm` has the others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,18 @@ def reset_affine(module: Module) -> None:
                 parameter.fill_(value)
 
 
-class LayerNorm(Module):
+class _Affine(Module):
+    """A layer with weight and bias, or None for them."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def reset_parameters(self) -> None:
+        """Scale 1, shift 0."""
+        reset_affine(self)
+
+
+class LayerNorm(_Affine):
     """`(x - mean) / sqrt(var + eps) * weight + bias` over the last dimensions.
 
     Args:
@@ -52,10 +63,6 @@ class LayerNorm(Module):
         register_affine(self, self.normalized_shape, elementwise_affine, elementwise_affine and bias, device, dtype)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Scale 1, shift 0."""
-        reset_affine(self)
-
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
@@ -64,7 +71,7 @@ class LayerNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}, bias={self.bias is not None}"
 
 
-class RMSNorm(Module):
+class RMSNorm(_Affine):
     """`x / sqrt(mean(x^2) + eps) * weight` over the last dimensions.
 
     Args:
@@ -88,10 +95,6 @@ class RMSNorm(Module):
         self.register_parameter("weight", weight)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Scale 1."""
-        reset_affine(self)
-
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
@@ -99,7 +102,7 @@ class RMSNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class GroupNorm(Module):
+class GroupNorm(_Affine):
     """`(x - mean) / sqrt(var + eps) * weight + bias` for each group of channels of each sample.
 
     Args:
@@ -131,10 +134,6 @@ class GroupNorm(Module):
         self.eps, self.affine = eps, affine
         register_affine(self, (num_channels,), affine, affine and bias, device, dtype)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Scale 1, shift 0."""
-        reset_affine(self)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
