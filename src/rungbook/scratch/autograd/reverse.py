@@ -48,7 +48,7 @@ def go_back(entries: list[Entry], output: Tensor, seed: Tensor, wanted: set[int]
 
     while entries:
         func, rule, args, kwargs, out = entries.pop()
-        g: Any = arrived(out) if isinstance(out, Tensor) else [arrived(y) for y in out]
+        g: Any = [arrived(y) for y in out] if isinstance(out, (list, tuple)) else arrived(out)
         if g is None or (g.__class__ is list and all(part is None for part in g)):
             continue
         stale = writes.stale(len(entries), args, out) if writes.last else None

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rungbook.scratch.autograd.faults import OverwrittenTensor, TapeError, UnreachedTensor, caller
+from rungbook.scratch.autograd.faults import MissingRule, OverwrittenTensor, TapeError, UnreachedTensor, caller
 from rungbook.scratch.autograd.reverse import Entry, Missing, go_back
 from rungbook.scratch.autograd.rules import CONSTANT, FUSED, RULES, Rule, in_pieces
 from rungbook.scratch.autograd.writes import Writes, rule_of_write, storage, tensors, written
@@ -150,12 +150,13 @@ class Tape(TorchDispatchMode):
     def _record(self, func: Any, rule: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         self._entries.append((func, rule, args, kwargs, out))
         taped = self._taped
-        for y in (out,) if isinstance(out, Tensor) else out:
+        for y in out if isinstance(out, (list, tuple)) else (out,):
+            if not isinstance(y, Tensor):
+                continue
             if y.dtype.is_floating_point:
                 taped.add(id(y))
             elif y.dtype.is_complex:
-                self._entries[-1] = (func, Missing(func, "gives complex numbers, whose gradients are not supported"), args, kwargs, out)
-                taped.add(id(y))
+                raise MissingRule(f"{func} at {caller()} gives complex numbers, whose gradients are not supported: detach what goes in")
 
     def _unusual(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation met for the first time, one that writes in place, one without a rule, or any once views were written into."""

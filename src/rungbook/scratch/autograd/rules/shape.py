@@ -154,7 +154,7 @@ MOVES: dict[Any, Rule] = {
     aten.diag_embed.default: (lambda g, y, x, offset=0, a=-2, b=-1: g.diagonal(offset, a, b),),
     aten.copy.default: (lambda g, y, x, source, non_blocking=False: None, lambda g, y, x, source, non_blocking=False: g),
     # the transposes of cuts are what gradients are made of; nested tapes meet them
-    aten.slice_backward.default: (lambda g, y, x, shape, dim, start, end, step: g.slice(dim, start, end, step),),
+    aten.slice_backward.default: (lambda g, y, x, shape, dim, start, end, step: aten.slice(g, dim, start, end, step),),
     aten.select_backward.default: (lambda g, y, x, shape, dim, index: g.select(dim, index),),
     aten.diagonal_backward.default: (lambda g, y, x, shape, offset, a, b: g.diagonal(offset, a, b),),
     aten.unfold_backward.default: (lambda g, y, x, shape, dim, size, step: g.unfold(dim, size, step),),
