@@ -23,13 +23,14 @@ from rungbook.scratch.optim.optimizer import (
     add_quotient_,
     advance,
     average_,
-    average_square_,
     counter,
     plain,
     scalar,
     shrink_,
     with_l2,
 )
+
+ONE = torch.ones(())
 
 
 class _Moments(PerParameter):
@@ -52,7 +53,7 @@ class _Moments(PerParameter):
         beta1, beta2 = group["betas"]
         # a beta kept in float32 is one before it is subtracted, as it is wherever it is used
         average_(m, grad, 1 - (beta1.to(m.dtype) if isinstance(beta1, Tensor) else beta1))
-        average_square_(v, grad, beta2, 1 - beta2)
+        average_(v, grad * grad, 1 - beta2)
         return m, v
 
 
@@ -126,8 +127,9 @@ class Adam(_Moments):
             v = largest.copy_(torch.maximum(largest.clone() if group["differentiable"] else largest, v))
         # sqrt(v / c) + eps = (sqrt(v) + eps * sqrt(c)) / sqrt(c): both corrections become numbers, which spares a pass over the tensor
         root = plain((1 - beta2**t) ** 0.5)
-        denominator, eps = v.sqrt(), group["eps"] * root
-        denominator = denominator + eps if group["differentiable"] else denominator.add_(eps)
+        eps = group["eps"] * root
+        in_place = not isinstance(eps, Tensor) and not group["differentiable"]
+        denominator = v.sqrt().add_(ONE, alpha=eps) if in_place else v.sqrt() + eps
         add_quotient_(p, m, denominator, -plain(scalar(group["lr"]) / (1 - beta1**t)) * root)
 
 

@@ -20,7 +20,6 @@ from rungbook.scratch.optim.optimizer import (
     add_quotient_,
     advance,
     average_,
-    average_square_,
     counter,
     plain,
     scalar,
@@ -172,11 +171,11 @@ class RMSprop(PerParameter):
         lr, alpha, square = scalar(group["lr"]), group["alpha"], state["square_avg"]
         advance(state, group)
         grad = with_l2(grad, p, group["weight_decay"])
-        average_square_(square, grad, alpha, 1 - alpha)
+        average_(square, grad * grad, 1 - alpha)
         if group["centered"]:
             mean = state["grad_avg"]
             average_(mean, grad, 1 - alpha)
-            square = square - mean * mean
+            square = square.addcmul(mean, mean, value=-1)
         spread = square.sqrt() + group["eps"]
         if group["momentum"] > 0:
             velocity = state["momentum_buffer"]
@@ -238,7 +237,7 @@ class Adadelta(PerParameter):
         square, steps = state["square_avg"], state["acc_delta"]
         advance(state, group)
         grad = with_l2(grad, p, group["weight_decay"])
-        average_square_(square, grad, rho, 1 - rho)
+        average_(square, grad * grad, 1 - rho)
         delta = (steps + eps).sqrt() / (square + eps).sqrt() * grad
-        average_square_(steps, delta, rho, 1 - rho)
+        average_(steps, delta * delta, 1 - rho)
         add_(p, delta, -scalar(group["lr"]))

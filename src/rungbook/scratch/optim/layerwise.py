@@ -1,7 +1,8 @@
 """Three optimisers that torch does not have, each a few parts of `stateful`: LARS, LAMB and Lion.
 
-LARS (You, Gitman, Ginsburg, 2017) and LAMB (You et al., 2020) let each layer move by a share of its own size, for large batches; Lion (Chen et
-al., 2023) moves every weight by the same amount. In the formulas p is a layer's parameter, g its gradient, |x| the root of the sum of squares.
+LARS (You, Gitman, Ginsburg, 2017) and LAMB (You et al., 2020) let each layer move by a share of its own size, for large batches; Lion
+(Chen et al., 2023) moves every weight by the same amount. In the formulas p is a layer's parameter, g its gradient, |x| the root of the sum
+of squares.
 """
 
 from __future__ import annotations

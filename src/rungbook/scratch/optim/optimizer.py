@@ -103,8 +103,12 @@ def scalar_dtype() -> torch.dtype:
 
 def advance(state: State, group: Group) -> Any:
     """Count a step; the count as a number, or as the tensor it is where reading it would break a captured or compiled graph."""
-    state["step"] += 1
-    return state["step"] if group.get("capturable") or torch.compiler.is_compiling() else state["step"].item()
+    step = state["step"]
+    if group.get("capturable") or torch.compiler.is_compiling():
+        return step.add_(1)
+    t = step.item() + 1
+    step.fill_(t)
+    return t
 
 
 def scalar(x: Scalar) -> Scalar:
@@ -143,15 +147,6 @@ def average_(mean: Tensor, x: Tensor, weight: Scalar) -> None:
         mean.add_((x - mean) * weight.to(mean.device, mean.dtype))
     else:
         mean.lerp_(x, weight)
-
-
-def average_square_(mean: Tensor, x: Tensor, keep: Scalar, weight: Scalar) -> None:
-    """`mean = keep * mean + weight * x**2`, where `weight` is `1 - keep`."""
-    weight = plain(weight)
-    if isinstance(weight, Tensor):
-        average_(mean, x * x, weight)
-    else:
-        mean.mul_(plain(keep)).addcmul_(x, x, value=weight)
 
 
 def with_l2(grad: Tensor, p: Tensor, weight_decay: Scalar) -> Tensor:

@@ -145,8 +145,9 @@ class ASGD(PerParameter):
         shrink_(p, lambd * plain(eta))
         add_(p, grad, -eta)
         add_(mean, p - mean, mu)  # mu is 1 until step t0: the average is p itself
-        eta.copy_(lr / (1 + lambd * lr * t) ** group["alpha"] + torch.zeros_like(eta))
-        mu.copy_(1 / (t - group["t0"] + torch.zeros_like(mu)).clamp(min=1))
+        averaged = t - group["t0"]
+        eta.copy_(torch.as_tensor(lr / (1 + lambd * lr * t) ** group["alpha"]))
+        mu.copy_(1 / averaged.clamp(min=1) if isinstance(averaged, Tensor) else torch.as_tensor(1 / max(1, averaged)))
 
 
 class Rprop(PerParameter):

@@ -1,9 +1,9 @@
 """One machine that makes them all: an optimiser is a list of statistics of the gradient, and a list of steppers that act on them.
 
-A statistic or stepper is a function of one parameter's `Slot` and its group's hyperparameters. Each step calls, for each parameter, first all
-statistics in their order, then all steppers. SGD with momentum is `[l2, average_grad]` and `[momentum_step]`; exchange one entry and it is
-another optimiser. The idea is fastai's (Howard and Gugger, 2020, section 5.3), where L2 regularisation came after the averages, which
-then did not see it; here it is the first statistic. optax (Babuschkin et al., 2020) chains such functions too.
+A statistic or stepper is a function of one parameter's `Slot` and its group's hyperparameters. Each step calls, for each parameter, first
+all statistics in their order, then all steppers. SGD with momentum is `[l2, average_grad]` and `[momentum_step]`; exchange one entry and it
+is another optimiser. The idea is from fastai's course of 2019 (part 2, notebook 09), whose L2 stepper ran after the averages, so that they
+did not see it; here it is the first statistic.
 
 Shapes: all tensors of a slot are as large as its parameter.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rungbook.scratch.optim.optimizer import Group, PerParameter, State, scalar, shrink_, with_l2
+from rungbook.scratch.optim.optimizer import Group, PerParameter, State, add_, scalar, shrink_, with_l2
 
 
 @dataclass
@@ -116,12 +116,12 @@ second_moment = exponential_average("exp_avg_sq", keep=lambda h: h["betas"][1], 
 
 def sgd_step(slot: Slot, hyper: Group) -> None:
     """`p -= lr * g`."""
-    slot.p.add_(slot.grad, alpha=-scalar(hyper["lr"]))  # type: ignore[arg-type]
+    add_(slot.p, slot.grad, -scalar(hyper["lr"]))
 
 
 def momentum_step(slot: Slot, hyper: Group) -> None:
     """`p -= lr * grad_avg`."""
-    slot.p.add_(slot.state["grad_avg"], alpha=-scalar(hyper["lr"]))
+    add_(slot.p, slot.state["grad_avg"], -scalar(hyper["lr"]))
 
 
 def decoupled_decay(slot: Slot, hyper: Group) -> None:
