@@ -101,6 +101,21 @@ def test_channels_last_and_views() -> None:
         torch.testing.assert_close(model(other), expected)
 
 
+@pytest.mark.parametrize(("name", "args", "options"), MADE, ids=[m[0] for m in MADE])
+def test_nothing_is_made_on_another_device(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """On `meta` tensors have shapes only, and do not go together with a processor's."""
+    layer = getattr(nn, name)(*args, **options)
+    x = torch.zeros(IMAGE)
+    result = layer.to("meta")(x.to("meta"))
+    assert result.device.type == "meta"
+    assert result.shape == getattr(torch.nn, name)(*args, **options)(x).shape
+
+
+def test_another_device_would_be_noticed() -> None:
+    with pytest.raises(RuntimeError, match="device"):
+        torch.zeros(3, device="meta") + torch.zeros(3)
+
+
 def test_empty_batch() -> None:
     y = net()(torch.zeros(0, *IMAGE[1:], dtype=torch.float64))
     assert y.shape == (0, 3)

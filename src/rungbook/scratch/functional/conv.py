@@ -122,6 +122,8 @@ def _prepared(
         raise RuntimeError(
             f"{name}: input {tuple(input.shape)} has {x.shape[1]} channels, weight {tuple(weight.shape)} with {groups} groups needs {C}"
         )
+    if 0 in x.shape[2:]:
+        raise RuntimeError(f"{name}: input {tuple(input.shape)} has a size of 0; only the batch may be empty")
     sides = _sides(padding, kernel, stride, dilation)
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     if any(n + a + b < span for n, (a, b), span in zip(x.shape[2:], sides, spans, strict=True)):
@@ -236,6 +238,8 @@ def conv_transpose(
         raise RuntimeError(
             f"{name}: input {tuple(input.shape)} needs the {C} channels of weight {tuple(weight.shape)}; groups ({groups}) divide them"
         )
+    if 0 in x.shape[2:]:
+        raise RuntimeError(f"{name}: input {tuple(input.shape)} has a size of 0; only the batch may be empty")
     if any(m >= s and m >= d for m, s, d in zip(more, stride, dilation, strict=True)):
         raise RuntimeError(f"{name}: output_padding {more} must be below stride {stride} or dilation {dilation}")
     sizes = [(n - 1) * s + d * (k - 1) + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]

@@ -31,6 +31,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
     Raises:
         ValueError: theta is not of a floating type, or its shape does not fit the size.
+        RuntimeError: theta has another N.
         NotImplementedError: size has neither 4 nor 5 numbers.
     """
     if not theta.is_floating_point():
@@ -38,8 +39,10 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     dims = len(size) - 2
     if dims not in (2, 3):
         raise NotImplementedError(f"affine_grid: size {tuple(size)} must have 4 numbers, or 5 for volumes")
-    if theta.shape != (size[0], dims, dims + 1) or min(size) < 1:
+    if theta.dim() != 3 or theta.shape[1:] != (dims, dims + 1) or min(size) < 1:
         raise ValueError(f"affine_grid: theta {tuple(theta.shape)} must be {(size[0], dims, dims + 1)} for a size {tuple(size)} above 0")
+    if theta.shape[0] != size[0]:
+        raise RuntimeError(f"affine_grid: theta {tuple(theta.shape)} has {theta.shape[0]} maps, size {tuple(size)} has {size[0]} samples")
     lines = []
     for n in size[2:]:
         o = torch.arange(n, device=theta.device, dtype=theta.dtype)

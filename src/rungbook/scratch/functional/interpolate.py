@@ -57,6 +57,7 @@ def interpolate(
         (N, C, O...).
 
     Raises:
+        RuntimeError: a size is 0.
         ValueError: both or neither of size and scale_factor, or an argument the mode does not have.
         NotImplementedError: a mode that is not for this number of dimensions; linear and cubic modes of integers.
     """
@@ -196,6 +197,6 @@ def _sizes(input: Tensor, size: Sizes, scale_factor: Scales, recompute: bool | N
     else:
         sizes = [math.floor(n * scale) for n, scale in zip(old, values, strict=True)]
         scales = [None] * dims if recompute or mode == "area" else values
-    if any(n < 1 for n in [*sizes, *old]):
-        raise RuntimeError(f"interpolate: sizes {tuple(old)} and {tuple(sizes)} must be at least 1")
+    if any(n < 1 for n in [*sizes, *input.shape[1:]]):
+        raise RuntimeError(f"interpolate: all of input {tuple(input.shape)} but its batch, and sizes {tuple(sizes)}, must be at least 1")
     return sizes, scales

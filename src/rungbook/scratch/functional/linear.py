@@ -20,12 +20,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (*, O), or (*) for a single output.
 
     Raises:
-        RuntimeError: the last dimension of the input is not I.
+        RuntimeError: the last dimension of the input is not I, or dtypes differ.
     """
     if input.shape[-1:] != weight.shape[-1:]:
         raise RuntimeError(
             f"linear: input {tuple(input.shape)} ends in {input.shape[-1:]}, weight {tuple(weight.shape)} needs {weight.shape[-1]}"
         )
+    if bias is not None and bias.dtype != weight.dtype:
+        raise RuntimeError(f"linear: bias is {bias.dtype}, weight {weight.dtype}; they must be the same")
     product = input @ weight.mT if weight.dim() > 1 else input @ weight  # (*, O)
     # autocast multiplies in half precision; a single precision bias would lift the sum out of it
     return product if bias is None else product + bias.to(product.dtype)

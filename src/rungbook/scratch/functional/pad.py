@@ -21,9 +21,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         value: of the constant, 0 if none is given.
 
     Raises:
-        RuntimeError: an odd count, more pairs than dimensions, a size below 0, reflection of as much as there is, or more circles than one.
+        RuntimeError: an odd count, more pairs than dimensions, a size below 0, reflection of as much as there is, more circles than one, or
+            a value with a mode that has none.
         NotImplementedError: an unknown mode, or dimensions that torch does not pad in this mode.
-        ValueError: a value with a mode that has none.
     """
     if len(pad) % 2 or len(pad) // 2 > input.dim():
         raise RuntimeError(f"pad {tuple(pad)} needs two numbers for each padded dimension, input {tuple(input.shape)} has {input.dim()}")
@@ -69,7 +69,7 @@ def _check_copying(input: Tensor, sides: list[tuple[int, int]], mode: str, value
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"pad: mode {mode!r} is none of constant, reflect, replicate, circular")
     if value is not None and value != 0:
-        raise ValueError(f"pad: value {value} means nothing in mode {mode!r}, which copies elements of the input")
+        raise RuntimeError(f"pad: value {value} means nothing in mode {mode!r}, which copies elements of the input")
     if not 1 <= len(sides) <= 3 or input.dim() - len(sides) not in (1, 2):
         raise NotImplementedError(
             f"pad: mode {mode!r} pads 1, 2 or 3 dimensions after (C) or (N, C); asked were {len(sides)} of input {tuple(input.shape)}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.pad import pad
-from rungbook.scratch.functional.spatial import batched, check_windows, each, pooled_size, taps
+from rungbook.scratch.functional.spatial import check_pool, check_windows, each, pooled_size, taps
 
 Ints = int | Sequence[int]
 
@@ -35,6 +35,7 @@ def avg_pool1d(
 
     Raises:
         RuntimeError: no window fits, or a number out of range.
+        NotImplementedError: the input has whole numbers.
     """
     return _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, None, 1)
 
@@ -76,7 +77,9 @@ def _avg_pool(
     dims: int,
 ) -> Tensor:
     name = f"avg_pool{dims}d"
-    x, had_batch = batched(input, dims, name)
+    x, had_batch = check_pool(input, dims, name)
+    if not (x.is_floating_point() or x.is_complex()):
+        raise NotImplementedError(f"{name}: means of {x.dtype}; convert the input to a floating type")
     kernel, sizes, ones = each(kernel_size, dims, "kernel_size", 1), x.shape[2:], (1,) * dims
     stride = kernel if stride is None or stride == [] or stride == () else each(stride, dims, "stride", 1)
     padding = each(padding, dims, "padding")

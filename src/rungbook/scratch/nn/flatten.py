@@ -64,7 +64,7 @@ class Unflatten(Module):
         i = self.dim % input.dim()
         sizes: list[int] = [int(s) for s in self.unflattened_size]
         known = prod(s for s in sizes if s != -1)
-        if sizes.count(-1) > 1 or (known == 0 or input.shape[i] % known if -1 in sizes else known != input.shape[i]):
+        if not sizes or sizes.count(-1) > 1 or (known == 0 or input.shape[i] % known if -1 in sizes else known != input.shape[i]):
             raise RuntimeError(
                 f"unflattened_size {tuple(sizes)} does not multiply to {input.shape[i]}, size {self.dim} of {tuple(input.shape)}"
             )
