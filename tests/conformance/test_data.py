@@ -259,6 +259,21 @@ def gone_through(m: Any, dataset: Callable[[Any], Any], epochs: int = 2, **optio
     return len(loader), found, left
 
 
+def kinds() -> list[dict[str, Any]]:
+    """Samples with everything that a worker may have to send."""
+    return [
+        {
+            "tensor": torch.full((2, 3), float(i)).T,
+            "bfloat16": torch.tensor(i, dtype=torch.bfloat16),
+            "empty": torch.ones(2, 0),
+            "array": numpy.arange(3) + i,
+            "numbers": (i, i / 2, bool(i)),
+            "text": [str(i)],
+        }
+        for i in range(5)
+    ]
+
+
 SAMPLERS: dict[str, dict[str, Any]] = {
     "plain": {},
     "shuffle": {"shuffle": True},
@@ -303,10 +318,12 @@ for name, (dataset, how) in OTHERS.items():
     case("DataLoader", name)(lambda m, d=dataset, o=how: gone_through(m, d, **o))
 
 WORKERS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
-    **{f"{n}": OTHERS[n] for n in ("random batch_sampler", "eager", "StackDataset", "draws", "draws, generator")},
+    **{n: OTHERS[n] for n in ("random batch_sampler", "eager", "draws", "draws, generator")},
+    "every type": (lambda m: kinds(), {"batch_size": 2, "epochs": 1}),
+    "requires a gradient": (lambda m: [torch.ones(1, requires_grad=True)] * 2, {"batch_size": None, "epochs": 1}),
     "shuffle": (tensors, {"batch_size": 4, "shuffle": True}),
-    "drop_last, prefetch": (tensors, {"batch_size": 2, "drop_last": True, "prefetch_factor": 1}),
-    "single": (tensors, {"batch_size": None, "prefetch_factor": 5}),
+    "drop_last, prefetch": (tensors, {"batch_size": 2, "drop_last": True, "prefetch_factor": 1, "epochs": 1}),
+    "single": (tensors, {"batch_size": None, "prefetch_factor": 5, "epochs": 1}),
     "stream in parts": (stream, {"batch_size": 2, "epochs": 1}),
     "stream, drop_last": (stream, {"batch_size": 3, "drop_last": True, "epochs": 1}),
     "stream, single": (stream, {"batch_size": None, "epochs": 1}),

@@ -144,11 +144,16 @@ def test_a_batch_that_cannot_be_sent() -> None:
         next(iter(loader))
 
 
+def crash() -> None:
+    faulthandler.disable()  # or pytest's tells the whole stack
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 @pytest.mark.parametrize(
     ("how", "words"),
     [
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL: killed.*memory"),
-        (lambda: faulthandler.disable() or os.kill(os.getpid(), signal.SIGSEGV), "SIGSEGV.*num_workers=0"),
+        (crash, "SIGSEGV.*num_workers=0"),
         (lambda: os._exit(3), "by itself with code 3"),
     ],
 )
@@ -266,6 +271,16 @@ def test_as_they_are_ready() -> None:
     assert sorted(order) == list(range(8))
     assert order[0] != 0
     assert [int(b) for b in DataLoader(slow_first, num_workers=2)] == list(range(8))
+
+
+@pytest.mark.parametrize("other", [torch.float64, torch.int64])
+def test_a_batch_of_two_types_is_the_same_with_and_without_workers(other: torch.dtype) -> None:
+    samples = [torch.ones(2), torch.ones(2, dtype=other)]
+    alone, by_worker = (next(iter(DataLoader(samples, batch_size=2, num_workers=n))) for n in (0, 1))
+    assert alone.dtype == by_worker.dtype == torch.promote_types(torch.float32, other)
+    # torch's worker makes it the first sample's type, so the type of a batch depends on the number of workers
+    theirs = [next(iter(torch.utils.data.DataLoader(samples, batch_size=2, num_workers=n))) for n in (0, 1)]
+    assert (theirs[0].dtype, theirs[1].dtype) == (alone.dtype, torch.float32)
 
 
 class Parts(torch.utils.data.IterableDataset):  # type: ignore[type-arg]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from rungbook.scratch.data.worker import get_worker_info
 
 Kind = type | tuple[type, ...]
 TEXT_OR_OBJECT = "SaUO"
@@ -98,7 +101,13 @@ def _tensors(batch: Any, *, collate_fn_map: Any = None) -> Tensor:
     if batch[0].is_nested or batch[0].layout != torch.strided:
         kind = "nested" if batch[0].is_nested else "sparse"
         raise RuntimeError(f"default_collate does not stack {kind} tensors; give a collate_fn")
-    return torch.stack(batch, 0)
+    alike = {(type(x), x.dtype, x.device.type, x.shape) for x in batch} == {(Tensor, batch[0].dtype, "cpu", batch[0].shape)}
+    if get_worker_info() is None or not alike or any(x.requires_grad for x in batch):
+        return torch.stack(batch, 0)
+    # a worker stacks right into shared memory, or the batch would be copied once more when it is sent
+    shape = (len(batch), *batch[0].shape)
+    memory = torch.UntypedStorage._new_shared(math.prod(shape) * batch[0].element_size(), device="cpu")
+    return torch.stack(batch, 0, out=batch[0].new_empty(0).set_(memory, 0, shape))
 
 
 def _arrays(batch: Any, *, collate_fn_map: Any = None) -> Any:

@@ -1,7 +1,8 @@
 """DataLoader: batches from a dataset, fetched in this process or ahead of time by workers.
 
 For the same dataset, arguments and seeds the batches are torch's, bit for bit, with and without workers: the same draws are made from the
-same generators at the same moments. What differs is behind that: see `pool`, and `worker` for what errors say.
+same generators at the same moments. What differs is behind that: see `pool`, and `worker` for what errors say. And a batch out of tensors
+of different types has their common type with workers as without; torch's workers make it the first one's.
 """
 
 from __future__ import annotations
