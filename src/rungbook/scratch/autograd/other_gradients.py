@@ -1,8 +1,8 @@
 """Values of one function with the gradient of another: what a step, a rounding or an adversary is trained by.
 
-The value goes forward, the gradient goes to a surrogate instead: `surrogate + (value - surrogate).detach()` says just that, wherever there is
-a detach. Its value may be off by a rounding. The same as a `torch.autograd.Function` is exact and needs no second tensor, but it is a matter
-of torch's engine alone: differentiation that looks below autograd, as our tape does, sees only its forward.
+The value goes forward, the gradient goes to a surrogate instead: `surrogate + (value - surrogate).detach()` says just that, wherever there
+is a detach. Its value may be off by a rounding. The same as a `torch.autograd.Function` is exact and needs no second tensor, but it is a
+matter of torch's engine alone: differentiation that looks below autograd, as our tape does, sees only its forward.
 
 Straight-through: Bengio, Léonard and Courville, arXiv 1308.3432 (2013). Reversal: Ganin and Lempitsky, arXiv 1409.7495 (2015). Guided
 backpropagation: Springenberg et al., arXiv 1412.6806 (2015).
