@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -59,6 +61,29 @@ def test_unpooling_undoes_pooling_for_the_maxima() -> None:
 def test_padded_is_no_view(sides: tuple[int, ...]) -> None:
     x = torch.ones(2, 5)
     F.pad(x, sides).fill_(7)
+    assert x.eq(1).all()
+
+
+@pytest.mark.parametrize(
+    "unchanged",
+    [
+        lambda x: F.max_pool2d(x, 1),
+        lambda x: F.avg_pool2d(x, 1),
+        lambda x: F.adaptive_avg_pool2d(x, (None, None)),
+        lambda x: F.adaptive_max_pool2d(x, (4, 4)),
+        lambda x: F.unfold(x, 1),
+        lambda x: F.unfold(x, 4, stride=4),
+        lambda x: F.pixel_shuffle(x, 1),
+        lambda x: F.pixel_unshuffle(x, 1),
+        lambda x: F.channel_shuffle(x, 1),
+        lambda x: F.interpolate(x, (4, 4)),
+        lambda x: F.interpolate(x, (4, 4), mode="bilinear"),
+    ],
+)
+def test_result_is_no_view(unchanged: Callable[[Tensor], Tensor]) -> None:
+    """A layer behind may write on it, as ReLU(inplace=True) does."""
+    x = torch.ones(1, 3, 4, 4)
+    unchanged(x).fill_(7)
     assert x.eq(1).all()
 
 

@@ -36,6 +36,8 @@ def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints =
     places = _places(x.shape[2:], kernel, dilation, padding, stride, "unfold")
     x = pad(x, [padding[1], padding[1], padding[0], padding[0]]) if any(padding) else x
     columns = gather(x.reshape(-1, 1, *x.shape[2:]), kernel, stride, dilation)  # (N C, K, K', 1, P, P')
+    # windows side by side are a view of the input, and the result is not to be one
+    columns = columns.clone() if kernel == stride else columns
     out = columns.reshape(x.shape[0], x.shape[1] * prod(kernel), prod(places))  # (N, C K K', P)
     return out if had_batch else out.squeeze(0)
 

@@ -136,6 +136,7 @@ def _max_pool(
     for dim in range(-1, -dims - 1, -1):
         slide = dim, kernel[dim], stride[dim], dilation[dim]
         x, place = first_maximum(taps(x, *slide), taps(place, *slide) if return_indices else None)
+    x = x.clone() if prod(kernel) == 1 else x  # no comparison made a new tensor
     x = x if had_batch else x.squeeze(0)
     # with one-element windows nothing was compared, and all samples share their places
     return (x, place.expand(x.shape) if place.dim() < x.dim() else place.view(x.shape)) if return_indices else x

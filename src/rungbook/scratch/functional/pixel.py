@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -24,7 +25,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     *lead, C, H, W = input.shape
     x = input.reshape(*lead, C // (r * r), r, r, H, W)
     x = x.movedim((-4, -3), (-3, -1))  # (*, C, H, r, W, r)
-    return x.reshape(*lead, C // (r * r), H * r, W * r)  # (*, C, H r, W r)
+    return _copy(x).view(*lead, C // (r * r), H * r, W * r)  # (*, C, H r, W r)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -46,7 +47,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *lead, C, H, W = input.shape
     x = input.reshape(*lead, C, H // r, r, W // r, r)
     x = x.movedim((-3, -1), (-4, -3))  # (*, C, r, r, H, W)
-    return x.reshape(*lead, C * r * r, H // r, W // r)  # (*, C r r, H, W)
+    return _copy(x).view(*lead, C * r * r, H // r, W // r)  # (*, C r r, H, W)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -64,4 +65,9 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """
     if input.dim() < 3 or groups < 1 or input.shape[1] % groups:
         raise RuntimeError(f"channel_shuffle: input {tuple(input.shape)} needs (N, C, *) with C a multiple of groups {groups}")
-    return input.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)  # (N, C, *)
+    return _copy(input.unflatten(1, (groups, -1)).transpose(1, 2)).flatten(1, 2)  # (N, C, *)
+
+
+def _copy(x: Tensor) -> Tensor:
+    """In order in memory, and never the input itself: who writes on the result means only that."""
+    return x.clone(memory_format=torch.contiguous_format)
