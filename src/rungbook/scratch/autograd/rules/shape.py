@@ -152,7 +152,6 @@ MOVES: dict[Any, Rule] = {
     aten.triu.default: (lambda g, y, x, k=0: g.triu(k),),
     aten.constant_pad_nd.default: (lambda g, y, x, pad, value=0: aten.constant_pad_nd(g, [-n for n in pad], 0),),
     aten.diag_embed.default: (lambda g, y, x, offset=0, a=-2, b=-1: g.diagonal(offset, a, b),),
-    aten.copy.default: (lambda g, y, x, source, non_blocking=False: None, lambda g, y, x, source, non_blocking=False: g),
     # the transposes of cuts are what gradients are made of; nested tapes meet them
     aten.slice_backward.default: (lambda g, y, x, shape, dim, start, end, step: aten.slice(g, dim, start, end, step),),
     aten.select_backward.default: (lambda g, y, x, shape, dim, index: g.select(dim, index),),
