@@ -6,6 +6,7 @@ import faulthandler
 import gc
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,38 @@ def local_error() -> Exception:
         """One that the other side cannot look up."""
 
     return Local("nowhere")
+
+
+class Fixed(Exception):
+    """An error that says the same whatever it is made from."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__("fixed words")
+
+
+def test_an_error_with_words_of_its_own() -> None:
+    with pytest.raises(Exception, match="fixed words") as caught:
+        list(DataLoader(fail_at(5, lambda: Fixed(3)), num_workers=1))
+    said = str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
+    assert "DataLoader worker 0, at sample 5 of Each" in said
+
+
+def test_too_many_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    if torch.multiprocessing.get_sharing_strategy() != "file_descriptor":
+        pytest.skip("shared tensors are no open files on this system")
+    monkeypatch.setattr(pool, "GRACE_SECONDS", 0.5)
+    samples = [[torch.zeros(1) for _ in range(50)] for _ in range(40)]
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self") else 100
+    loader = DataLoader(samples, batch_size=None, num_workers=1)
+    epoch, kept = iter(loader), []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 60, limit[1]))
+        with pytest.raises((OSError, RuntimeError)) as caught:
+            kept += list(epoch)  # kept, so that their files stay open
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert "ulimit -n" in "".join(getattr(caught.value, "__notes__", []))
 
 
 @pytest.mark.parametrize(

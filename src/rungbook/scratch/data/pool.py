@@ -7,6 +7,7 @@ a signal handler and without asking again and again.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -27,6 +28,10 @@ SIGNALS = {
     "SIGSEGV": "a library it called crashed; try num_workers=0 to see where",
 }
 """Signal -> what it usually means."""
+TOO_MANY_FILES = (
+    "every tensor from a worker is an open file as long as it is kept: raise the limit (ulimit -n), or call "
+    "torch.multiprocessing.set_sharing_strategy('file_system') first"
+)
 
 
 class Pool:
@@ -97,11 +102,13 @@ class Pool:
             raise self._died(sources[ready[0]])
         try:
             return worker, self.pipes[worker].recv()
-        except (EOFError, OSError) as error:  # it ended in the middle of a message, or before its shared memory was fetched
+        except Exception as error:  # it ended in the middle of a message, or before its shared memory was fetched
             self.workers[worker].join(GRACE_SECONDS)
-            if self.workers[worker].exitcode is None:
-                raise
-            raise self._died(worker) from error
+            if self.workers[worker].exitcode is not None:
+                raise self._died(worker) from error
+            if getattr(error, "errno", None) == errno.EMFILE or "ancdata" in str(error):
+                error.add_note(TOO_MANY_FILES)
+            raise
 
     def _died(self, worker: int) -> RuntimeError:
         process = self.workers[worker]

@@ -110,6 +110,8 @@ class Failure:
             error = self.kind(_Words(self.words))
         except Exception:
             error = RuntimeError(self.words)
+        if self.words not in str(error):  # a type that says something of its own, whatever it is given
+            error.add_note(self.words)
         raise error
 
 

@@ -27,7 +27,7 @@ def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 
     Args:
         x: any shape.
-        dim: what to sum over.
+        dim: what to sum over, () for everything.
         keepdim: whether these dimensions stay, with size 1.
     """
     if not x.is_floating_point():
@@ -36,10 +36,7 @@ def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
         return x.exp().sum(dim, keepdim).log()
     top = _largest(x, dim)
     total = (x - top).exp().sum(dim, keepdim=True).log() + top
-    if keepdim:
-        return total
-    gone = {d % max(1, x.dim()) for d in ((dim,) if isinstance(dim, int) else dim)} if dim != () else set(range(x.dim()))
-    return total.reshape([n for d, n in enumerate(total.shape) if d not in gone])
+    return total if keepdim else total.squeeze(tuple(range(x.dim())) if dim == () else dim)
 
 
 def softmax(x: Tensor, dim: int) -> Tensor:
