@@ -76,7 +76,7 @@ class LBFGS(Optimizer):
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
         first_loss = closure()
-        loss, grad, calls = float(first_loss), self._gradient(), 1
+        loss, grad, calls = number(first_loss), self._gradient(), 1
         state["func_evals"] += 1
         if grad.abs().max() <= group["tolerance_grad"]:
             return first_loss
@@ -103,7 +103,7 @@ class LBFGS(Optimizer):
                 self._move(t, d)
                 more = 0 if last else 1  # after the last move nobody asks for the loss
                 if more:
-                    loss, grad = float(closure()), self._gradient()
+                    loss, grad = number(closure()), self._gradient()
             calls += more
             state["func_evals"] += more
             if last or calls >= group["max_eval"] or grad.abs().max() <= group["tolerance_grad"]:
@@ -140,13 +140,18 @@ class LBFGS(Optimizer):
 
         def evaluate(t: Scalar) -> Point:
             self._move(t, d)
-            loss, grad = float(closure()), self._gradient()
+            loss, grad = number(closure()), self._gradient()
             for p, value in zip(self._params, before, strict=True):
                 p.copy_(value)
             return Point(t, loss, grad, grad.dot(d))
 
         smallest = self.param_groups[0]["tolerance_change"] / float(d.abs().max())
         return strong_wolfe(evaluate, start, t, smallest=smallest, most=most)
+
+
+def number(loss: Any) -> float:
+    """A closure's answer, which may be a tensor with its graph."""
+    return loss.item() if isinstance(loss, Tensor) else float(loss)
 
 
 def direction(memory: dict[str, Any], state: dict[str, Any], grad: Tensor, history_size: int) -> Tensor:

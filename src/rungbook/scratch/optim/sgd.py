@@ -82,7 +82,7 @@ class SGD(PerParameter):
         if momentum != 0:
             velocity = state.get("momentum_buffer")
             if velocity is None:
-                velocity = state["momentum_buffer"] = grad.detach().clone()
+                velocity = state["momentum_buffer"] = grad.clone()
             else:
                 velocity.mul_(momentum).add_(grad, alpha=1 - group["dampening"])
             grad = grad.add(velocity, alpha=momentum) if group["nesterov"] else velocity
