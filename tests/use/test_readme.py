@@ -49,11 +49,13 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
 
 
 def test_the_tour_from_python_runs(readme: str, tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code, ladder = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert 'rungbook.load("1")' in code
+    assert "rungbook.Tape()" in ladder
     command = ["train", "digits", "epochs=1", "lr=0.05", "seed=1", "--json"]
     first = FIRST_THE_COMMAND.format(command)
     code += "\nassert learner.validate(data.test)['accuracy'] > 0.9\nassert len(predictor.classes) == 10\n"
+    code += ladder + "\nassert all(p.grad is not None for p in model.parameters())\n"
     said = run([sys.executable, "-W", "error", "-c", first + code], tmp_path, RUNG_RUNS=str(tmp_path / "runs"))
     assert json.loads(said.splitlines()[0])["run"].endswith("001-digits")
     assert "accuracy" in said
