@@ -28,11 +28,11 @@ KINDS = {
 """Name -> type of parameters and inputs, and whether autocast to bfloat16 is on."""
 
 TOLERANCES = {"float32": (1e-5, 1e-4), "bfloat16": (2**-5, 2**-3), "autocast": (2**-5, 2**-3)}
-"""Of results and of gradients, relative to the larger of 1 and torch's: float32 rounds to 2^-24, bfloat16 to 2^-9, a stack dozens of times."""
+"""Of results and of gradients, relative to the larger of 1 and torch's: float32 rounds to 2^-24, bfloat16 to 2^-9."""
 
 OTHER_TYPES = {
     "Bilinear": "torch does its three-way product in float32, ours is made of matrix products, which autocast makes bfloat16",
-    "MultiheadAttention": "torch casts a mask to bfloat16 too, to add it within the product; ours adds it to the scores, which makes them float32",
+    "MultiheadAttention": "torch casts a mask to bfloat16 too; ours is added to the scores in float32, which they then are",
     "PReLU": "torch casts its arguments to bfloat16 as those of a matrix product, ours are multiplied one by one, in float32",
 }
 """Layers whose results have another type than torch's under autocast, and why."""

@@ -22,7 +22,8 @@ def reduction_named(reduction: str, size_average: bool | None = None, reduce: bo
         ValueError: there is no such reduction.
     """
     if size_average is not None or reduce is not None:
-        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        reduction = "mean" if size_average in (None, True) else "sum"
+        reduction = reduction if reduce in (None, True) else "none"
         warnings.warn(f"size_average and reduce are deprecated; say reduction={reduction!r}", stacklevel=3)
     elif reduction == "elementwise_mean" and old_name:
         reduction = "mean"

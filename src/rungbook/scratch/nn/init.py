@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-# for tanh torch's factor since Lua, for selu one found by trial (pytorch issue 24991); a linear map and sigmoid have none
+# tanh's and selu's are torch's, the latter found by trial (pytorch pull request 50664); a linear map and sigmoid have none
 GAINS = dict.fromkeys((*LINEAR, "sigmoid"), 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
 
 
@@ -270,7 +270,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 @torch.no_grad()
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
-    """Normal numbers, and in each column a share of zeros (Martens, 2010, section 5).
+    """Normal numbers, and in each column a share of zeros (Martens, 2010).
 
     Args:
         tensor: (I, J).
