@@ -176,6 +176,33 @@ def test_a_tape_leaves_no_cycle() -> None:
         gc.enable()
 
 
+def test_watched_within_a_block_for_that_block() -> None:
+    """A loop that watches new inputs at each step keeps none of them."""
+    model, seen = network(), []
+    tape = Tape()
+    tape.watch(model)
+    for _ in range(3):
+        with tape:
+            x = numbers(3)
+            seen.append(weakref.ref(x))
+            tape.watch(x)
+            loss = model(x).sum()
+        tape.backward(loss)
+        assert x.grad is not None
+    assert [ref() is None for ref in seen] == [True, True, False]
+
+
+def test_equal_names_stay_apart() -> None:
+    one, two = nn.Linear(2, 2), nn.Linear(2, 2)
+    with Tape() as tape:
+        tape.watch(one, two)
+        loss = two(one(torch.ones(2))).sum()
+    tape.backward(loss)
+    wanted = torch.autograd.grad(two(one(torch.ones(2))).sum(), [one.weight, two.weight])
+    assert torch.allclose(one.weight.grad, wanted[0])
+    assert torch.allclose(two.weight.grad, wanted[1])
+
+
 def test_nested_entry_records_once() -> None:
     x = numbers(3)
     tape = Tape()

@@ -44,7 +44,7 @@ class Tape(TorchDispatchMode):
             tape.backward(loss)
             optimizer.step()
 
-    Each block is a recording of its own; what is watched stays so. For second derivatives open one tape within another: the inner one's
+    Each block is a recording of its own. For second derivatives open one tape within another: the inner one's
     rules are recorded by the outer.
 
     Args:
@@ -59,9 +59,10 @@ class Tape(TorchDispatchMode):
     def __init__(self, *, persistent: bool = False, rules: Mapping[Any, Rule] | None = None) -> None:
         super().__init__()
         self.persistent = persistent
-        self._table: dict[Any, Rule] = {**RULES, **(rules or {})}
+        self._table: Mapping[Any, Rule] = {**RULES, **rules} if rules else RULES
         self._rules: dict[int, Rule] = {}  # id of an operation -> its rule; () for one that gives constants
-        self._watched: dict[int, tuple[Tensor, str]] = {}
+        self._always: dict[int, tuple[Tensor, str]] = {}  # watched outside of a block: in every recording
+        self._watched: dict[int, tuple[Tensor, str]] = {}  # in this one
         self._buffers: dict[int, Tensor] = {}
         self._open: list[ExitStack] = []
         self._recording = False
@@ -82,7 +83,7 @@ class Tape(TorchDispatchMode):
     # -- what is recorded
 
     def watch(self, *things: Tensor | nn.Module, **named: Tensor) -> None:
-        """Follow tensors, and parameters of modules that require a gradient.
+        """Follow tensors, and parameters of modules that require a gradient: within a block for this recording, outside for all to come.
 
         Args:
             things: floating point tensors, modules.
@@ -111,18 +112,25 @@ class Tape(TorchDispatchMode):
             raise TypeError(f"watch takes floating point tensors and modules, {name or 'this'} is {kind}")
         if x._backward_hooks or getattr(x, "_post_accumulate_grad_hooks", None):
             raise TapeError(f"{name or 'a watched tensor'} has hooks, which only torch's autograd calls: remove them")
-        if id(x) not in self._taped or (id(x) in self._watched and name):
-            self._watched[id(x)] = x, name or f"watched tensor {len(self._watched)} of shape {tuple(x.shape)}"
-            self._taped.add(id(x))
+        if id(x) in self._watched or (id(x) in self._taped and self._open):
+            return
+        names = {n for _, n in self._watched.values()}
+        name = name or f"watched tensor {len(self._watched)} of shape {tuple(x.shape)}"
+        while name in names:
+            name += "'"
+        self._watched[id(x)] = x, name
+        self._taped.add(id(x))
+        if not self._open:
+            self._always[id(x)] = x, name
 
     def __enter__(self) -> Tape:
         stack = ExitStack()
         stack.enter_context(torch.no_grad())
         if not self._open:
+            self._watched = dict(self._always)
             self._start()
             self._recording, self._used = True, False
-            if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-                torch.clear_autocast_cache()  # weights it has cast already are on no tape
+            torch.clear_autocast_cache()  # weights it has cast already are on no tape
             super().__enter__()
             stack.push(super().__exit__)
         self._open.append(stack)

@@ -8,7 +8,7 @@ memory are refused from then on, for the tape cannot know which of their element
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -97,7 +97,7 @@ def _rename(entries: list[Any], old: Tensor, new: Tensor) -> None:
             return
 
 
-def rule_of_write(func: Any, rules: dict[Any, Rule]) -> Rule | None:
+def rule_of_write(func: Any, rules: Mapping[Any, Rule]) -> Rule | None:
     """The rule of an operation in place: that of its form out of place, as `add_.Tensor` has `add.Tensor`'s; None if there is none."""
     name = func._schema.name.split("::")[1]
     if not name.endswith("_") or name.startswith("_foreach"):

@@ -37,10 +37,37 @@ RULES: dict[Any, Rule] = {
     **LAYERS,
 }
 
-_ANSWERS = (
-    "eq ne lt le gt ge isnan isinf isposinf isneginf isfinite isin signbit equal any all logical_and logical_or logical_xor logical_not "
-    "argmax argmin argsort nonzero count_nonzero searchsorted bucketize bincount is_nonzero"
-).split()
+_ANSWERS = [
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "isnan",
+    "isinf",
+    "isposinf",
+    "isneginf",
+    "isfinite",
+    "isin",
+    "signbit",
+    "equal",
+    "any",
+    "all",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "logical_not",
+    "argmax",
+    "argmin",
+    "argsort",
+    "nonzero",
+    "count_nonzero",
+    "searchsorted",
+    "bucketize",
+    "bincount",
+    "is_nonzero",
+]
 
 CONSTANT: frozenset[Any] = frozenset(
     {
