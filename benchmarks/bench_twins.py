@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import twins_conv
 import twins_norm
+import twins_optim
 import twins_tape
 import twins_var
 from common import compare, interleave, record, settle, versions
@@ -23,6 +24,7 @@ CONTESTS: dict[str, Callable[[], list[Contest]]] = {
     "conv": twins_conv.contests,
     "tape": twins_tape.contests,
     "var": twins_var.contests,
+    "optim": twins_optim.contests,
 }
 """Family -> makes its contests; filled below by the families' own files."""
 
