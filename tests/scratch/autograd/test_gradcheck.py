@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,19 +10,21 @@ import torch
 from expressions import SAME, randn
 
 from rungbook.scratch.autograd import pullback, var
-from rungbook.scratch.autograd.gradcheck import GradcheckError, autograd_vjp, gradcheck, gradgradcheck
+from rungbook.scratch.autograd.gradcheck import GradcheckError, autograd_vjp, gradcheck, gradgradcheck, tape_vjp
 
 SMALL = [name for name in SAME if name not in ("batches", "no rows", "broadcast over nothing", "largest")]
 
 
-@pytest.mark.parametrize("vjp", [autograd_vjp, var.vjp, pullback.vjp, torch.func.vjp], ids=["autograd", "var", "pullback", "func"])
+@pytest.mark.parametrize(
+    "vjp", [autograd_vjp, tape_vjp, var.vjp, pullback.vjp, torch.func.vjp], ids=["autograd", "tape", "var", "pullback", "func"]
+)
 @pytest.mark.parametrize("name", ["squashed", "broadcast", "batch and matrix", "softmax", "slices", "powers"])
 def test_right_gradients_pass(name: str, vjp: Any) -> None:
     f, shapes = SAME[name]
     assert gradcheck(f, [randn(*shape, seed=i) for i, shape in enumerate(shapes)], vjp=vjp)
 
 
-@pytest.mark.parametrize("vjp", [autograd_vjp, pullback.vjp, torch.func.vjp], ids=["autograd", "pullback", "func"])
+@pytest.mark.parametrize("vjp", [autograd_vjp, tape_vjp, pullback.vjp, torch.func.vjp], ids=["autograd", "tape", "pullback", "func"])
 @pytest.mark.parametrize("name", ["broadcast", "matrix", "powers", "exponential, logarithm, root"])
 def test_right_second_derivatives_pass(name: str, vjp: Any) -> None:
     f, shapes = SAME[name]
@@ -62,6 +65,8 @@ def test_wrong_primitives_are_found_in_every_form() -> None:
     assert gradcheck(lambda x: wrong_in_second(x), x, vjp=pullback.vjp)
     with pytest.raises(GradcheckError):
         gradgradcheck(lambda x: wrong_in_second(x), x, vjp=pullback.vjp)
+    with pytest.raises(GradcheckError, match=r"input 0\[0\]"):
+        gradcheck(torch.sin, x, vjp=partial(tape_vjp, rules={torch.ops.aten.sin.default: (lambda g, y, x: g * x.sin(),)}))
     with pytest.raises(GradcheckError):
         gradcheck(lambda x: var._result("sin", x.data.sin(), (x, lambda g: g)), x, vjp=var.vjp)
     with pytest.raises(GradcheckError):

@@ -156,7 +156,7 @@ def test_pictures() -> None:
 
 
 def test_moons_are_told_apart() -> None:
-    points, labels = make_moons(50, noise=0.05, random_state=0)
+    points, labels = make_moons(40, noise=0.05, random_state=0)
     draw = random.Random(0)
     sizes = (2, 8, 1)
     layers = [[([Value(draw.gauss(0, 1) / math.sqrt(i)) for _ in range(i)], Value(0)) for _ in range(o)] for i, o in pairwise(sizes)]
@@ -169,7 +169,7 @@ def test_moons_are_told_apart() -> None:
         return numbers[0]
 
     parameters = [p for neurons in layers for weights, bias in neurons for p in (*weights, bias)]
-    for _ in range(120):
+    for _ in range(80):
         for p in parameters:
             p.grad = 0.0
         losses = [(1 - (1 if label else -1) * score(point)).relu() for point, label in zip(points.tolist(), labels, strict=True)]
@@ -177,4 +177,4 @@ def test_moons_are_told_apart() -> None:
         for p in parameters:
             p.data -= 1.0 * p.grad
     right = sum((score(point).data > 0) == bool(label) for point, label in zip(points.tolist(), labels, strict=True))
-    assert right >= 48
+    assert right >= 38

@@ -12,6 +12,8 @@ from sklearn.datasets import load_digits
 
 import rungbook.scratch.module as ours
 from rungbook.scratch import functional as F
+from rungbook.scratch.autograd.faults import TapeError
+from rungbook.scratch.autograd.tape import Tape
 
 theirs = torch.nn
 
@@ -107,6 +109,28 @@ def test_same_code_same_results(name: str, train: bool) -> None:
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-9, atol=1e-9)
     for p, q in zip(model.parameters(), torch_model.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_tape_differentiates_it(name: str) -> None:
+    _, model, x = both(name)
+    model.eval()
+    expected = torch.autograd.grad((model(x) ** 2).mean(), list(model.parameters()))
+    tape = Tape()
+    tape.watch(*model.parameters())
+    with tape:
+        loss = (model(x) ** 2).mean()
+    tape.backward(loss)
+    torch.testing.assert_close([p.grad for p in model.parameters()], list(expected), rtol=1e-9, atol=1e-9)
+
+
+def test_hooks_on_gradients_are_refused_under_the_tape() -> None:
+    layer = ours.Linear(1, 1)
+    layer.register_full_backward_hook(lambda *of: None)
+    with Tape(), pytest.raises(TapeError, match="Linear has hooks"):
+        layer(torch.ones(1))
+    with torch.no_grad():
+        layer(torch.ones(1))  # nothing is differentiated, so nothing is missed
 
 
 @pytest.mark.parametrize("name", MODELS)

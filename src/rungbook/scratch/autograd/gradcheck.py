@@ -6,17 +6,21 @@ mistake by. Steps are taken relative to the size of x. At a kink no derivative e
 After Press et al., Numerical Recipes, section 5.7.
 
 Whoever differentiates is given as a `vjp`: called with a function and its inputs it returns the value, and what turns a gradient in the
-value into gradients in the inputs. `autograd_vjp` is torch's engine; `pullback.vjp`, `var.vjp` and `torch.func.vjp` have this form too.
+value into gradients in the inputs. `autograd_vjp` is torch's engine and `tape_vjp` our tape; `pullback.vjp`, `var.vjp` and `torch.func.vjp`
+have this form too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from rungbook.scratch.autograd.rules import Rule
+from rungbook.scratch.autograd.tape import Tape
 
 STEP = 6e-6
 """Third root of float64's rounding, 2.2e-16."""
@@ -51,6 +55,30 @@ def autograd_vjp(f: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[...
         return tuple(next(grads) if _counts(x) else None for x in given)
 
     return (out if nested else _detached(out)), pullback
+
+
+def tape_vjp(
+    f: Callable[..., Any], *inputs: Any, rules: Mapping[Any, Rule] | None = None
+) -> tuple[Any, Callable[[Any], tuple[Tensor | None, ...]]]:
+    """Value and pullback by our tape; `partial(tape_vjp, rules=...)` checks rules of one's own.
+
+    Within a tape further out, that one records both.
+    """
+    watched = [x for x in inputs if _counts(x)]
+    tape = Tape(persistent=True, rules=rules)
+    tape.watch(*watched)
+    with tape:
+        out = f(*inputs)
+
+    def pullback(gradient: Any) -> tuple[Tensor | None, ...]:
+        sums: list[Tensor | None] = [None] * len(watched)
+        for y, g in zip(_tensors(out), _tensors(gradient), strict=True):
+            parts = tape.gradient(y, watched, g, allow_unused=True)
+            sums = [b if a is None else a if b is None else a + b for a, b in zip(sums, parts, strict=True)]
+        grads = iter(sums)
+        return tuple(next(grads) if _counts(x) else None for x in inputs)
+
+    return out, pullback
 
 
 @dataclass(frozen=True)

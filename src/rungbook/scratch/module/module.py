@@ -3,7 +3,7 @@
 Assigning does it all: `self.weight = Parameter(...)`, `self.encoder = Encoder()`. `__setattr__` looks at what is assigned and keeps
 parameters, buffers and modules in three dicts, `__getattr__` finds them there, and every walk over a model goes through these dicts. Names
 and results are torch's; differences: `load_state_dict` checks everything before it changes anything, and hooks that must always be called,
-extra state and scripting are left out. Hooks on gradients belong to torch's engine; a tape below autograd does not call them.
+extra state and scripting are left out. Hooks on gradients belong to torch's engine; under our tape, below it, they are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
+from rungbook.scratch.autograd.faults import TapeError
+from rungbook.scratch.autograd.tape import Tape
 from rungbook.scratch.module.hooks import Handle, through
 from rungbook.scratch.module.parameter import Parameter
 from rungbook.scratch.module.state import StateDict
@@ -330,6 +333,8 @@ class Module(StateDict):
 
     def _with_gradients(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call between two boundaries: gradients of the output pass the one, those of the inputs then the other."""
+        if any(isinstance(mode, Tape) for mode in _get_current_dispatch_mode_stack()):
+            raise TapeError(f"{self._get_name()} has hooks on gradients, which only torch's autograd calls: remove them")
         of_output: tuple[Any, ...] = ()
 
         def call_hooks(of_input: tuple[Any, ...]) -> tuple[Any, ...]:
