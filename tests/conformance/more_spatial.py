@@ -139,6 +139,9 @@ LAYERS: tuple[tuple[type, list[Case]], ...] = (
         nn.Linear,
         [layer(x(0, 3), make=(3, 2)), layer(x(2, 3, 4).mT, make=(3, 5), dtype=torch.float64), layer(x(3), make=(3, 1), bias=False)],
     ),
+    (nn.LazyLinear, [layer(x(2, 3), make=(4,)), layer(x(2, 5, 3), make=(4,), bias=False, dtype=torch.float64)]),
+    (nn.LazyConv2d, [layer(x(2, 4, 5, 6), make=(6, 3), groups=2, padding="same", padding_mode="circular")]),
+    (nn.LazyConvTranspose2d, [layer(x(4, 5, 6), make=(6, 3), groups=2, stride=2, call={"output_size": (11, 14)})]),
     (nn.Bilinear, [layer(x(2, 5, 3), x(2, 5, 4), make=(3, 4, 2), bias=b) for b in (True, False)]),
     (nn.Identity, [layer(x(2, 3)), layer(x(2), make=(5,), anything=1)]),
     (

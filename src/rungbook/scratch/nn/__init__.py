@@ -39,6 +39,15 @@ from rungbook.scratch.nn.embedding import Embedding, EmbeddingBag
 from rungbook.scratch.nn.flatten import Flatten, Unflatten
 from rungbook.scratch.nn.fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from rungbook.scratch.nn.fractional_pool import FractionalMaxPool2d, FractionalMaxPool3d
+from rungbook.scratch.nn.lazy import (
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyLinear,
+)
 from rungbook.scratch.nn.linear import Bilinear, Identity, Linear
 from rungbook.scratch.nn.loss import CTCLoss, GaussianNLLLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss, SmoothL1Loss
 from rungbook.scratch.nn.loss_classification import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, LinearCrossEntropyLoss, NLLLoss
@@ -176,6 +185,13 @@ __all__ = [
     "LPPool3d",
     "LSTMCell",
     "LayerNorm",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LinearCrossEntropyLoss",
