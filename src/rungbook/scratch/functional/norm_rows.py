@@ -111,7 +111,7 @@ class _ClosedChannels(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         N, C = x.shape[:2]
-        samples = x.reshape(N, C, -1)  # (N, C, P)
+        samples = x.view(N, C, -1)  # (N, C, P)
         n, P = x.numel() // C, samples.shape[2]
         mean = samples.sum(2).sum(0) / n  # (C)
         centred = samples - mean.unsqueeze(1)
@@ -119,11 +119,15 @@ class _ClosedChannels(torch.autograd.Function):
         var = (length * length).sum(0) / n  # (C)
         inverse = (var + eps).rsqrt()
         scale = inverse if weight is None else inverse * weight
-        y = centred * scale.unsqueeze(1) if bias is None else torch.addcmul(_spread(bias, P), centred, _spread(scale, P))
+        y = torch.empty_like(x)  # and no view of something else: the caller may write over the result
+        if bias is None:
+            torch.mul(centred, scale.unsqueeze(1), out=y.view(N, C, P))
+        else:
+            torch.addcmul(_spread(bias, P), centred, _spread(scale, P), out=y.view(N, C, P))
         ctx.save_for_backward(x, weight, bias, centred, inverse)
         ctx.eps = eps
         ctx.mark_non_differentiable(mean, var)
-        return y.view(x.shape), mean, var
+        return y, mean, var
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, of_mean: Tensor, of_var: Tensor) -> tuple[Tensor | None, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def p_norm(x: Tensor, p: float, dim: int | tuple[int, ...], keepdim: bool = False) -> Tensor:
+def p_norm(x: Tensor, p: float, dim: int | tuple[int, ...] | list[int], keepdim: bool = False) -> Tensor:
     """`sum(|x|^p)^(1/p)`; for p = inf the largest, for -inf the smallest, for 0 the number of entries that are not 0.
 
     Its slope at 0 is 0, where the formula has none.
