@@ -12,6 +12,12 @@ import torch
 from torch import Tensor
 
 
+def under_autocast(x: Tensor) -> bool:
+    """Whether operations on tensors of this one's device choose their precision themselves."""
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
 def closed_form_applies(*tensors: Tensor) -> bool:
     """Whether a closed backward serves here: some tensor wants a gradient from torch's autograd, all are of one kind, nobody looks inside.
 
@@ -22,7 +28,7 @@ def closed_form_applies(*tensors: Tensor) -> bool:
         and any(x.requires_grad for x in tensors)
         and len({(x.dtype, x.device) for x in tensors}) == 1
         and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled(tensors[0].device.type)
+        and not under_autocast(tensors[0])
         and not torch._C._are_functorch_transforms_active()  # torch.func has no public way to ask
     )
 

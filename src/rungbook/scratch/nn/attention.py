@@ -78,9 +78,11 @@ class MultiheadAttention(Module):
             "v_proj_weight": None if same else (E, self.vdim),
             "in_proj_weight": (3 * E, E) if same else None,
             "in_proj_bias": (3 * E,) if bias else None,
-            "bias_k": (1, 1, E) if add_bias_kv else None,
-            "bias_v": (1, 1, E) if add_bias_kv else None,
         }
+        if add_bias_kv:
+            shapes |= {"bias_k": (1, 1, E), "bias_v": (1, 1, E)}
+        else:
+            self.bias_k = self.bias_v = None
         for name, shape in shapes.items():
             self.register_parameter(name, None if shape is None else Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.out_proj = NonDynamicallyQuantizableLinear(E, E, bias, device, dtype)

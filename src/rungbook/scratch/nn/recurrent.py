@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.nn.utils.rnn import PackedSequence
 
+from rungbook.scratch.functional.closed_form import under_autocast
 from rungbook.scratch.functional.recurrent import State, recurrent
 from rungbook.scratch.nn import init
 
@@ -192,7 +193,7 @@ class RNNBase(Module):
     def _first(self, input: Tensor, batch: int, hx: State | None) -> State:
         """The first state: the one given, if it fits, or zeros; the input is checked, too."""
         weight = getattr(self, self._flat_weights_names[0])
-        if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+        if input.dtype != weight.dtype and not under_autocast(input):
             raise ValueError(f"input is {input.dtype}, the weights are {weight.dtype}; convert one of them with .to(dtype)")
         if input.shape[-1] != self.input_size:
             raise RuntimeError(f"input {tuple(input.shape)} has {input.shape[-1]} features, input_size is {self.input_size}")

@@ -1,7 +1,8 @@
 """The transformer: layers of attention and of small networks for each position. Vaswani et al. (2017).
 
 Each of the two stands beside a sum: `x + part(x)`. The paper normalises after the sum; before the part (`norm_first`, Xiong et al., 2020)
-trains without a warm-up. Torch has a second, fused path for evaluation; there is none here, its results are the same.
+trains without a warm-up. Torch has a second, fused path for evaluation; there is none here. Results are the same but where that path
+departs from what torch does in training: there, a query that may see no key gives NaN, and each number but 0 in a mask hides its key.
 
 Shapes: N sequences, S positions of the source, T of the target, E features.
 """
@@ -19,6 +20,7 @@ from torch.nn import Module, ModuleList
 
 from rungbook.scratch import functional as F
 from rungbook.scratch.functional.attention import additive
+from rungbook.scratch.functional.closed_form import under_autocast
 from rungbook.scratch.nn import init
 from rungbook.scratch.nn.attention import MultiheadAttention
 from rungbook.scratch.nn.dropout import Dropout
@@ -258,7 +260,7 @@ class TransformerEncoder(Module):
         needs_gradients = torch.is_grad_enabled() and any(x.requires_grad for x in (src, *first.parameters()))
         if not self.use_nested_tensor or first.training or src.dim() != 3 or needs_gradients:
             return False
-        if torch.is_autocast_enabled(src.device.type) or not torch.backends.mha.get_fastpath_enabled():
+        if under_autocast(src) or not torch.backends.mha.get_fastpath_enabled():
             return False
         if not self.mask_check:
             return True
