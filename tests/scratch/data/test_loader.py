@@ -10,6 +10,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import pytest
@@ -339,10 +340,52 @@ def test_either_loader_takes_eithers_dataset(loader: Any, dataset: Any, workers:
     assert sorted(int(x) for b in loader(dataset, batch_size=2, num_workers=workers) for x in b) == list(range(7))
 
 
-def test_another_start_method() -> None:
+def test_what_a_fresh_interpreter_would_need() -> None:
+    loader = DataLoader(TensorDataset(torch.arange(6.0)), batch_size=3, num_workers=1, multiprocessing_context="spawn")
+    job = worker.Job(loader.dataset, loader._make_fetcher(), None, 1, 0, 1)
+    again = ForkingPickler.loads(ForkingPickler.dumps(job))
+    assert [x.tolist() for x in again.make_fetcher(again.dataset).fetch([1, 2])] == [[1, 2]]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_other_start_methods(method: str) -> None:
     data = TensorDataset(torch.arange(6.0))
-    loader = DataLoader(data, batch_size=3, num_workers=1, multiprocessing_context="spawn")
-    assert [b[0].tolist() for b in loader] == [[0, 1, 2], [3, 4, 5]]
+    loader = DataLoader(data, batch_size=3, num_workers=2, multiprocessing_context=method, persistent_workers=True)
+    for _ in range(2):
+        assert [b[0].tolist() for b in loader] == [[0, 1, 2], [3, 4, 5]]
+    workers = pids(loader._iterator)
+    del loader
+    gc.collect()
+    assert gone(workers)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_hundreds_of_ends() -> None:
+    """Breaks, kills and whole epochs in turn: no process and no open file is left."""
+
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self") else 0
+
+    g, before, seen = torch.Generator().manual_seed(0), 0, []
+    for turn in range(150):
+        epoch = iter(DataLoader(Each(lambda i: torch.full((50,), i), 20), batch_size=2, num_workers=2, generator=g))
+        seen += pids(epoch)
+        for i, _ in enumerate(epoch):
+            if turn % 3 == 1 and i == turn % 10:
+                break
+        if turn % 3 == 2:
+            epoch = iter(DataLoader(Each(lambda i: i, 200), num_workers=2, generator=g))
+            seen += pids(epoch)
+            os.kill(seen[-1], signal.SIGKILL)
+            with pytest.raises(RuntimeError, match="SIGKILL"):
+                list(epoch)
+        del epoch
+        gc.collect()
+        before = before or files()
+    assert gone(seen, 0)
+    assert files() <= before + 10
 
 
 def test_a_stream_longer_than_it_said() -> None:
