@@ -100,15 +100,14 @@ def test_half_precision_is_averaged_in_more(call: Callable[[Any, Tensor], Tensor
 def test_mixed_precision_under_autocast() -> None:
     layers = [torch.nn.Sequential(m.Linear(8, 8), m.LayerNorm(8), m.BatchNorm1d(8)) for m in (nn, torch.nn)]  # type: ignore[attr-defined]
     layers[0].load_state_dict(layers[1].state_dict())
-    x, found = randn(16, 8, dtype=torch.float32), []
+    x, weights, found = randn(16, 8, dtype=torch.float32), randn(16, 8, seed=9, dtype=torch.float32), []
     for layer in layers:
         with torch.autocast("cpu", torch.bfloat16):
             y = layer(x)
-        found.append(
-            [y.float(), *torch.autograd.grad((y.float() * randn(16, 8, seed=9, dtype=torch.float32)).sum(), list(layer.parameters()))]
-        )
+        found.append([y.float(), *torch.autograd.grad((y.float() * weights).sum(), list(layer.parameters()))])
+    largest = max(float(t.detach().abs().max()) for t in found[1])  # some gradients are 0 but for rounding
     for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * float(theirs.detach().abs().max()))
+        torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02 * largest)
 
 
 def test_layout_is_kept() -> None:
