@@ -145,6 +145,26 @@ def test_compiled_once_and_kept(fresh: Path, tmp_path: Path, monkeypatch: pytest
     assert other != kept
 
 
+def test_a_damaged_library_is_made_again(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openmp = native.has_openmp()
+    (whole,) = fresh.iterdir()
+    damaged = tmp_path / "other" / "native" / whole.name  # a place that this process has loaded nothing from
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(whole.read_bytes()[:100])
+    monkeypatch.setenv("RUNG_CACHE", str(tmp_path / "other"))
+    native.library.cache_clear()
+    assert native.plain(torch.ones(1, 1), torch.ones(1, 1)).item() == 1
+    assert native.has_openmp() == openmp
+    assert damaged.stat().st_size == whole.stat().st_size
+
+
+def test_a_folder_that_cannot_be_used(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RUNG_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RuntimeError, match=r"cannot be used: .*Set RUNG_CACHE"):
+        native.plain(torch.ones(1, 1), torch.ones(1, 1))
+
+
 def test_several_at_once(fresh: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     slow = compiler(tmp_path, f'[ "$1" = --version ] || {{ echo "$1" >> {log}; sleep 0.3; }}')

@@ -77,10 +77,10 @@ def compile_library(compiler: Sequence[str], flags: Sequence[str], folder: Path)
     Args:
         compiler: command, as ["gcc"].
         flags: of the compiler; they, its version and the source are in the file's name as a hash.
-        folder: made if missing.
+        folder: made if missing, for nobody else to write to: what lies in it is run.
 
     Raises:
-        RuntimeError: the compiler cannot be run or fails; with its own words.
+        RuntimeError: the compiler cannot be run or fails, with its own words; or the folder cannot be used.
     """
     source = SOURCE.read_bytes()
     version = _run([*compiler, "--version"])
@@ -88,12 +88,25 @@ def compile_library(compiler: Sequence[str], flags: Sequence[str], folder: Path)
     key = hashlib.sha256(source + made_by.encode()).hexdigest()[:20]
     library = folder / f"matmul-{key}.so"
     if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as own:
-            fresh = Path(own) / "matmul.so"
-            _run([*compiler, *flags, str(SOURCE), "-o", str(fresh)])
-            fresh.replace(library)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as own:
+                fresh = Path(own) / "matmul.so"
+                _run([*compiler, *flags, str(SOURCE), "-o", str(fresh)])
+                fresh.replace(library)
+        except OSError as error:
+            raise RuntimeError(f"the folder for compiled code cannot be used: {error}. Set RUNG_CACHE to one you can write to") from error
     return library
+
+
+def _load(compiler: Sequence[str], flags: Sequence[str], folder: Path) -> ctypes.CDLL:
+    """The library, made anew if the kept one is damaged."""
+    path = compile_library(compiler, flags, folder)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        path.unlink(missing_ok=True)
+        return ctypes.CDLL(str(compile_library(compiler, flags, folder)))
 
 
 def _run(command: Sequence[str]) -> str:
@@ -118,11 +131,11 @@ def library() -> tuple[ctypes.CDLL, str]:
     """
     compiler, folder = find_compiler(), cache_folder()
     try:
-        loaded, without = ctypes.CDLL(str(compile_library(compiler, (*FLAGS, OPENMP), folder))), ""
+        loaded, without = _load(compiler, (*FLAGS, OPENMP), folder), ""
     except (RuntimeError, OSError) as error:  # clang often comes without OpenMP's header or library
         without = str(error)
         try:
-            loaded = ctypes.CDLL(str(compile_library(compiler, FLAGS, folder)))
+            loaded = _load(compiler, FLAGS, folder)
         except OSError as second:
             raise RuntimeError(f"the compiled library cannot be loaded: {second}") from second
     if not loaded.has_openmp():
