@@ -119,6 +119,7 @@ def pools(dims: int) -> dict[str, list[Case]]:
             function(ties, 2, 2, 1, 2, True, True),
             *([function(ties.detach().long(), 2)] if dims > 1 else []),
             function(x(2, 3, *(6, 5, 7)[:dims]) - float("inf"), 2),
+            function(x(2, 3, *(6, 5, 7)[:dims]).detach() - float("inf"), 3, 2, 1, 1, True, True),
         ],
         f"max_pool{dims}d_with_indices": [function(ties, 3, 2, 1), function(ties[0], 2)],
         f"adaptive_max_pool{dims}d_with_indices": [function(ties, 3), function(ties[0], 2)],

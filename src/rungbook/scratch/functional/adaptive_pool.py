@@ -103,7 +103,7 @@ def _adaptive_avg(input: Tensor, output_size: Sizes, dims: int) -> Tensor:
         inside = inside.view(*inside.shape, *(1,) * (-dim - 1))
         seen = torch.where(inside, _taken(x, dim, place), 0)  # (..., O, K, ...)
         x = seen.sum(dim) / inside.sum(1).to(x.dtype)  # (..., O, ...)
-    return x if x is not input else input.clone()
+    return x
 
 
 def _adaptive_max(input: Tensor, output_size: Sizes, return_indices: bool, dims: int) -> Tensor | tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.pad import pad
-from rungbook.scratch.functional.spatial import batched, check_pool, check_windows, each, pooled_size, taps
+from rungbook.scratch.functional.spatial import batched, check_pool, each, pool_sides, pool_stride, taps
 
 Ints = int | Sequence[int]
 Pooled = Tensor | tuple[Tensor, Tensor]
@@ -121,18 +121,13 @@ def _max_pool(
     name = f"max_pool{dims}d"
     x, had_batch = check_pool(input, dims, name)
     kernel, sizes = each(kernel_size, dims, "kernel_size", 1), x.shape[2:]
-    stride = kernel if stride is None or stride == [] or stride == () else each(stride, dims, "stride", 1)
-    padding, dilation = each(padding, dims, "padding"), each(dilation, dims, "dilation", 1)
-    count = [pooled_size(*each_dim, ceil_mode) for each_dim in zip(sizes, kernel, stride, padding, dilation, strict=True)]
-    check_windows(sizes, kernel, padding, dilation, count, name)
-    # on the right, as much as the last window needs: more than the padding with ceil_mode, less where a stride steps over it
-    last = [(o - 1) * s + d * (k - 1) + 1 for o, s, d, k in zip(count, stride, dilation, kernel, strict=True)]
-    right = [max(0, end - n - p) for end, n, p in zip(last, sizes, padding, strict=True)]
-    sides = [side for p, r in zip(reversed(padding), reversed(right), strict=True) for side in (p, r)]
+    stride, padding, dilation = pool_stride(stride, kernel), each(padding, dims, "padding"), each(dilation, dims, "dilation", 1)
+    _, sides = pool_sides(sizes, kernel, stride, padding, dilation, ceil_mode, name)
     place = torch.arange(prod(sizes), device=x.device).view(sizes)  # (L...)
     if any(sides):
         x = pad(x, sides, value=-float("inf") if x.is_floating_point() else torch.iinfo(x.dtype).min)
-        place = pad(place, sides)
+        # where all is minus infinity the padding comes first, and stands for the border's place
+        place = pad(place.unsqueeze(0), sides, "replicate").squeeze(0) if return_indices else place
     for dim in range(-1, -dims - 1, -1):
         slide = dim, kernel[dim], stride[dim], dilation[dim]
         x, place = first_maximum(taps(x, *slide), taps(place, *slide) if return_indices else None)

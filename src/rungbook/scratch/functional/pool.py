@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.pad import pad
-from rungbook.scratch.functional.spatial import check_pool, check_windows, each, pooled_size, taps
+from rungbook.scratch.functional.spatial import check_pool, each, pool_sides, pool_stride, taps
 
 Ints = int | Sequence[int]
 
@@ -81,15 +81,10 @@ def _avg_pool(
     if not (x.is_floating_point() or x.is_complex()):
         raise NotImplementedError(f"{name}: means of {x.dtype}; convert the input to a floating type")
     kernel, sizes, ones = each(kernel_size, dims, "kernel_size", 1), x.shape[2:], (1,) * dims
-    stride = kernel if stride is None or stride == [] or stride == () else each(stride, dims, "stride", 1)
-    padding = each(padding, dims, "padding")
-    count = [pooled_size(*each_dim, ceil_mode) for each_dim in zip(sizes, kernel, stride, padding, ones, strict=True)]
-    check_windows(sizes, kernel, padding, ones, count, name)
+    stride, padding = pool_stride(stride, kernel), each(padding, dims, "padding")
+    count, sides = pool_sides(sizes, kernel, stride, padding, ones, ceil_mode, name)
     if divisor_override == 0:
         raise RuntimeError(f"{name}: divisor_override must not be 0")
-    # on the right, as much as the last window needs: more than the padding with ceil_mode, less where a stride steps over it
-    right = [max(0, (o - 1) * s + k - n - p) for o, s, k, n, p in zip(count, stride, kernel, sizes, padding, strict=True)]
-    sides = [side for p, r in zip(reversed(padding), reversed(right), strict=True) for side in (p, r)]
     x = pad(x, sides) if any(sides) else x
     for i in range(dims):
         seen = taps(x, i - dims, kernel[i], stride[i], 1)

@@ -20,7 +20,7 @@ from torch import Tensor
 from rungbook.scratch.tensor.windows import windows_out
 
 
-def each(value: int | Sequence[int], dims: int, name: str, least: int | None = None) -> tuple[int, ...]:
+def each(value: int | Sequence[int] | None, dims: int, name: str, least: int | None = None) -> tuple[int, ...]:
     """One number for each dimension; a single one stands for all.
 
     Raises:
@@ -112,11 +112,17 @@ def overlap_add(x: Tensor, sizes: Sequence[int], stride: Sequence[int], dilation
     return x
 
 
-def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+def pooled_size(size: int, span: int, stride: int, padding: int, ceil_mode: bool) -> int:
     """How many windows a pooling has: with ceil_mode also a last one that runs over the end, if it starts within input or left padding."""
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    room = size + 2 * padding - span
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
     return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
+
+
+def pool_stride(stride: int | Sequence[int] | None, kernel: tuple[int, ...]) -> tuple[int, ...]:
+    """From one window of a pooling to the next: as large as the window if nothing is said (torch takes an empty list for that, too)."""
+    unsaid = stride is None or stride == [] or stride == ()
+    return kernel if unsaid else each(stride, len(kernel), "stride", 1)
 
 
 def check_pool(input: Tensor, dims: int, name: str) -> tuple[Tensor, bool]:
@@ -127,12 +133,27 @@ def check_pool(input: Tensor, dims: int, name: str) -> tuple[Tensor, bool]:
     return x, had
 
 
-def check_windows(
-    sizes: Sequence[int], kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int], count: Sequence[int], name: str
-) -> None:
-    """Raise unless the padding is at most half a window and at least one window fits in every dimension."""
+def pool_sides(
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    name: str,
+) -> tuple[list[int], list[int]]:
+    """How many windows a pooling has in each dimension, and what to pad the input with on each side, last dimension first.
+
+    Raises:
+        RuntimeError: the padding is more than half a window, or no window fits.
+    """
     spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     if any(p < 0 or p > span // 2 for p, span in zip(padding, spans, strict=True)):
         raise RuntimeError(f"{name}: padding {tuple(padding)} must be at least 0 and at most half of what the window spans, {spans}")
+    count = [pooled_size(n, span, s, p, ceil_mode) for n, span, s, p in zip(sizes, spans, stride, padding, strict=True)]
     if any(n < 1 for n in count):
         raise RuntimeError(f"{name}: a window that spans {spans} does not fit into {tuple(sizes)} with padding {tuple(padding)}")
+    # on the right, as much as the last window needs: more than the padding with ceil_mode, less where a stride steps over it
+    needed = zip(sizes, spans, stride, padding, count, strict=True)
+    right = [max(0, (o - 1) * s + span - n - p) for n, span, s, p, o in needed]
+    return count, [side for pair in zip(reversed(padding), reversed(right), strict=True) for side in pair]
