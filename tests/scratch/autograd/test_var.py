@@ -199,6 +199,8 @@ def test_refused() -> None:
         Var(torch.arange(3))
     with pytest.raises(TypeError, match="list"):
         Var([1.0])
+    with pytest.raises(TypeError, match=r"\(3,\) that requires.*wrap or detach"):
+        Var(torch.ones(3)) * torch.nn.Parameter(torch.ones(3))
     assert Var(torch.arange(3), needs_grad=False).data.tolist() == [0, 1, 2]
     y = Var(torch.ones(2)) * 2
     with pytest.raises(RuntimeError, match=r"\(2,\) needs a seed"):

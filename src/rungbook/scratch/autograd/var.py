@@ -1,8 +1,8 @@
 """Reverse mode on tensors: `Var` holds a tensor, and with it how to go back to what it was computed from.
 
 Each operation is its result, and for every operand a closure that turns the gradient of the result into the operand's. torch's own autograd
-has no part in it. An operand that needs no gradient gets no closure, so a batch of data costs no product on the way back. The
-closures work on tensors, not on `Var`s, which is fast and ends at first derivatives: for higher ones take `pullback.vjp` or the `Tape`.
+has no part in it. An operand that needs no gradient gets no closure, so a batch of data costs no product on the way back. The closures work
+on tensors, not on `Var`s, which is fast and ends at first derivatives: for higher ones take `pullback.vjp` or the `Tape`.
 
 After autograd's own numpy original (Maclaurin, Duvenaud and Adams, 2015), where each operand has a gradient function of its own.
 """
@@ -256,7 +256,9 @@ class Var:
                 continue
             for source, pull, version in node.edges:
                 if version != source.data._version or node.version != node.data._version:
-                    raise RuntimeError(f"{node.op}: data of shape {tuple(source.shape)} was written to between forward and backward")
+                    raise RuntimeError(
+                        f"{node.op}: its result or an operand {tuple(source.shape)} was written to between forward and backward"
+                    )
                 part = pull(g)
                 assert part.shape == source.data.shape, f"{node.op} passes {tuple(part.shape)} to {tuple(source.shape)}"
                 passed[source] = passed[source] + part if source in passed else part
@@ -387,6 +389,8 @@ def _tensor(x: Any) -> Any:
         return x.data
     if not isinstance(x, Tensor | float | int):
         raise TypeError(f"a Var meets Vars, tensors and numbers, not {type(x).__name__}")
+    if isinstance(x, Tensor) and x.requires_grad:
+        raise TypeError(f"a tensor {tuple(x.shape)} that requires a gradient of torch gets none beside a Var: wrap or detach it")
     return x
 
 
