@@ -60,6 +60,21 @@ def test_state_resumes_bit_for_bit(name: str) -> None:
     assert torch.equal(p, q)
 
 
+@pytest.mark.parametrize("name", [*SIMPLE, "Adafactor", "Muon", "LBFGS"])
+def test_copies_go_on_alike(name: str) -> None:
+    p, _ = bowl(4, 3)
+    optimizer = getattr(optim, name)([p])
+    p.grad = p.detach() - 0.5
+    optimizer.step(lambda: torch.zeros(()))
+    other = copy.deepcopy(optimizer)
+    (q,) = other.param_groups[0]["params"]
+    assert q is not p
+    q.grad = p.grad.clone()
+    for o in (optimizer, other):
+        o.step(lambda: torch.zeros(()))
+    assert torch.equal(p, q)
+
+
 def test_nothing_is_remembered_of_what_has_no_gradient() -> None:
     p, q = torch.ones(2).requires_grad_(), torch.ones(2).requires_grad_()
     p.grad = torch.ones(2)

@@ -4,7 +4,7 @@ Names, arguments, state and its order are torch's: a `state_dict` loads either w
 `torch.optim.Optimizer`, so that whatever takes one of torch's takes ours.
 """
 
-from rungbook.scratch.optim import lr_scheduler
+from rungbook.scratch.optim import lr_scheduler as lr_scheduler
 from rungbook.scratch.optim.adafactor import Adafactor
 from rungbook.scratch.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam, SparseAdam
 from rungbook.scratch.optim.adaptive import Adadelta, Adagrad, RMSprop
@@ -34,5 +34,4 @@ __all__ = [
     "Rprop",
     "SparseAdam",
     "StatefulOptimizer",
-    "lr_scheduler",
 ]

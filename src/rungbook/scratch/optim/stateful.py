@@ -57,6 +57,9 @@ class StatefulOptimizer(PerParameter):
         self.parts = [*stats, *steppers]
         super().__init__(params, hyper)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "parts": self.parts}  # a copy of the optimiser goes on as it does
+
     def start(self, p: Tensor, group: Group) -> State:
         if p.is_complex():
             raise NotImplementedError(f"complex parameters: {type(self).__name__} takes real ones only, found {p.dtype}")

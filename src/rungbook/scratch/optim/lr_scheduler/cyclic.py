@@ -111,6 +111,14 @@ class WithMomentum(LRScheduler):
             group["momentum"] = value
 
 
+SCALES: dict[str, tuple[str, Callable[[float, float], float]]] = {
+    "triangular": ("cycle", lambda gamma, x: 1.0),
+    "triangular2": ("cycle", lambda gamma, x: 1 / 2.0 ** (x - 1)),
+    "exp_range": ("iterations", lambda gamma, x: gamma**x),
+}
+"""Mode of `CyclicLR` -> what its scale counts, and (gamma, count) -> scale."""
+
+
 class CyclicLR(WithMomentum):
     """A saw tooth: up from base_lr to max_lr and down again, the height of each tooth scaled by a function of its number or of t.
 
@@ -130,12 +138,6 @@ class CyclicLR(WithMomentum):
     Raises:
         ValueError: an unknown mode; lists of another length; an optimiser without momentum.
     """
-
-    _scales: dict[str, tuple[str, Callable[[float, float], float]]] = {  # noqa: RUF012
-        "triangular": ("cycle", lambda gamma, x: 1.0),
-        "triangular2": ("cycle", lambda gamma, x: 1 / 2.0 ** (x - 1)),
-        "exp_range": ("iterations", lambda gamma, x: gamma**x),
-    }
 
     def __init__(
         self,
@@ -162,11 +164,11 @@ class CyclicLR(WithMomentum):
         up = float(step_size_up)
         self.total_size = up + (up if step_size_down is None else float(step_size_down))
         self.step_ratio = up / self.total_size
-        if mode not in self._scales and scale_fn is None:
-            raise ValueError(f"mode is {mode!r}, needed is one of {sorted(self._scales)}, or a scale_fn")
+        if mode not in SCALES and scale_fn is None:
+            raise ValueError(f"mode is {mode!r}, needed is one of {sorted(SCALES)}, or a scale_fn")
         self.mode, self.gamma = mode, gamma
         self._scale_fn_custom = scale_fn
-        self.scale_mode = scale_mode if scale_fn is not None else self._scales[mode][0]
+        self.scale_mode = scale_mode if scale_fn is not None else SCALES[mode][0]
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             low, high = self._prepare_momentum(base_momentum, max_momentum, last_epoch == -1)
@@ -176,7 +178,7 @@ class CyclicLR(WithMomentum):
 
     def scale_fn(self, x: float) -> float:
         """Height of a tooth."""
-        return self._scale_fn_custom(x) if self._scale_fn_custom is not None else self._scales[self.mode][1](self.gamma, x)
+        return self._scale_fn_custom(x) if self._scale_fn_custom is not None else SCALES[self.mode][1](self.gamma, x)
 
     def get_lr(self) -> list[Rate]:
         self._warn_outside_step()
