@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+NAMED = 16
+"""Of a batch, at most so many samples are named in an error."""
+
 
 class MapFetcher:
     """Gets samples by their indices.
@@ -21,23 +24,29 @@ class MapFetcher:
 
     def fetch(self, index: Any) -> Any:
         """The batch; an error on the way carries a note that says at which sample."""
-        where = f"sample {index}"
+        doing, at = "", index  # put into words only where they are needed: an index may be a long list
         try:
-            if not self.batched or self.together:
-                where = f"samples {index}" if self.batched else where
-                data = self.dataset.__getitems__(index) if self.together else self.dataset[index]
+            if not self.batched:
+                data = self.dataset[index]
+            elif self.together:
+                data = self.dataset.__getitems__(index)
             else:
                 data = []
-                for i in index:
-                    where = f"sample {i}"
-                    data.append(self.dataset[i])
-                where = f"collating samples {index}"
+                for at in index:
+                    data.append(self.dataset[at])
+            doing, at = "collating ", index
             return self.collate_fn(data)
         except StopIteration as stop:  # would end the epoch without a word
-            raise RuntimeError(f"StopIteration at {where} of {type(self.dataset).__name__}: {stop}") from stop
+            raise RuntimeError(f"StopIteration {self._where(doing, at)}: {stop}") from stop
         except Exception as error:
-            error.add_note(f"at {where} of {type(self.dataset).__name__}")
+            error.add_note(self._where(doing, at))
             raise
+
+    def _where(self, doing: str, index: Any) -> str:
+        samples = f"sample {index}"
+        if isinstance(index, list | tuple):
+            samples = f"samples {list(index[:NAMED])}{' and more' if len(index) > NAMED else ''}"
+        return f"at {doing}{samples} of {type(self.dataset).__name__}"
 
 
 class IterableFetcher:

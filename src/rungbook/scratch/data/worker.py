@@ -222,6 +222,6 @@ def _send(out: Connection, task: Task, answer: Any, worker: int) -> None:
     try:
         data = ForkingPickler.dumps((task.epoch, task.number, answer))
     except Exception as error:
-        failure = Failure.of(error, f"DataLoader worker {worker}, which cannot send its batch {task.index}")
+        failure = Failure.of(error, f"DataLoader worker {worker}, which cannot send its batch {str(task.index)[:200]}")
         data = ForkingPickler.dumps((task.epoch, task.number, failure))
     out.send_bytes(data)
