@@ -14,6 +14,7 @@ from collections.abc import Callable
 import twins_conv
 import twins_norm
 import twins_optim
+import twins_sequence
 import twins_tape
 import twins_var
 from common import compare, interleave, record, settle, versions
@@ -25,6 +26,7 @@ CONTESTS: dict[str, Callable[[], list[Contest]]] = {
     "tape": twins_tape.contests,
     "var": twins_var.contests,
     "optim": twins_optim.contests,
+    "sequence": twins_sequence.contests,
 }
 """Family -> makes its contests; filled below by the families' own files."""
 

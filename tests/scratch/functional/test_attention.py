@@ -12,7 +12,7 @@ from torch import Tensor
 from rungbook.scratch import functional as F
 from rungbook.scratch import nn
 from rungbook.scratch.autograd.tape import Tape
-from rungbook.scratch.functional.attention_blocks import AttentionInBlocks, block_size, plain_attention
+from rungbook.scratch.functional.attention_blocks import BLOCK, AttentionInBlocks, plain_attention
 
 theirs = torch.nn.functional.scaled_dot_product_attention
 
@@ -32,7 +32,7 @@ def hiding(L: int, S: int) -> Tensor:
     return torch.zeros(3, L, S, dtype=torch.float64).masked_fill(hidden, -math.inf)
 
 
-@pytest.mark.parametrize("sizes", [(2, 3), (33, 33), (64, 64), (150, 150), (150, 40), (40, 150)], ids=str)
+@pytest.mark.parametrize("sizes", [(2, 3), (BLOCK, BLOCK), (2 * BLOCK + 3, 2 * BLOCK + 3), (2 * BLOCK, 40), (40, 2 * BLOCK)], ids=str)
 @pytest.mark.parametrize("is_causal", [False, True], ids=["all", "causal"])
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
 def test_blocks_and_plain_agree(sizes: tuple[int, int], is_causal: bool, masked: bool) -> None:
@@ -43,12 +43,6 @@ def test_blocks_and_plain_agree(sizes: tuple[int, int], is_causal: bool, masked:
     torch.testing.assert_close(closed, plain, rtol=0, atol=1e-12)
     for a, b in zip(torch.autograd.grad(closed, inputs, weight), torch.autograd.grad(plain, inputs, weight), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
-
-
-def test_sizes_have_more_than_one_block_and_a_last_one_that_is_shorter() -> None:
-    assert [block_size(L) for L in (2, 33, 64, 150, 1024)] == [32, 32, 32, 64, 64]
-    assert 33 % 32
-    assert 150 % 64
 
 
 def test_blocks_by_finite_differences() -> None:

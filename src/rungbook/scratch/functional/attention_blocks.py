@@ -54,9 +54,8 @@ def ahead(scores: Tensor, offset: int = 0) -> Tensor:
     return torch.arange(scores.shape[-1], device=scores.device) > queries.unsqueeze(1)
 
 
-def block_size(L: int) -> int:
-    """Queries of a block: 64 was the fastest for 256 and 1024 tokens (32 and 128 within a tenth), 32 for 64 tokens."""
-    return min(64, max(32, L // 2))
+BLOCK = 64
+"""Queries of a block: the fastest for 256 and 1024 tokens, 32 and 128 within a tenth."""
 
 
 class AttentionInBlocks(torch.autograd.Function):
@@ -72,8 +71,8 @@ class AttentionInBlocks(torch.autograd.Function):
         L, S, lead = q.shape[1], k.shape[1], query.shape[:-2]
         q, out, total = q * scale, q.new_empty(q.shape[0], L, v.shape[2]), q.new_empty(q.shape[0], L, 1)
         blocks, kept = [], []
-        for first in range(0, L, block_size(L)):
-            rows = slice(first, min(first + block_size(L), L))
+        for first in range(0, L, BLOCK):
+            rows = slice(first, min(first + BLOCK, L))
             seen = slice(0, min(rows.stop, S) if is_causal else S)
             e = q[:, rows] @ k[:, seen].mT  # (B, b, s), still the scores
             if is_causal:
@@ -104,8 +103,8 @@ class AttentionInBlocks(torch.autograd.Function):
         g_out = (g * out).sum(-1, keepdim=True)  # (B, L, 1)
         d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for e, (rows, seen) in zip(kept, ctx.blocks, strict=True):
-            d_v[:, seen].baddbmm_(e.mT, g[:, rows])
-            d_scores = torch.baddbmm(g_out[:, rows], g[:, rows], v[:, seen].mT, beta=-1).mul_(e)  # (B, b, s)
-            torch.matmul(d_scores, k[:, seen], out=d_q[:, rows])
-            d_k[:, seen].baddbmm_(d_scores.mT, q[:, rows])
+            d_scores = (g[:, rows] @ v[:, seen].mT).sub_(g_out[:, rows]).mul_(e)  # (B, b, s)
+            d_q[:, rows] = d_scores @ k[:, seen]
+            d_k[:, seen] += d_scores.mT @ q[:, rows]
+            d_v[:, seen] += e.mT @ g[:, rows]
         return d_q.mul_(ctx.scale).view_as(query), d_k.view_as(key), d_v.view_as(value), None, None, None
