@@ -143,9 +143,9 @@ class Hardtanh(Module):
         max_value: float | None = None,
     ) -> None:
         super().__init__()
-        for former, name in ((min_value, "min_val"), (max_value, "max_val")):
-            if former is not None:
-                warnings.warn(f"Hardtanh: `{name}ue` is deprecated, its name is `{name}`", FutureWarning, stacklevel=2)
+        for former, given, name in (("min_value", min_value, "min_val"), ("max_value", max_value, "max_val")):
+            if given is not None:
+                warnings.warn(f"Hardtanh: `{former}` is deprecated, its name is `{name}`", FutureWarning, stacklevel=2)
         self.min_val = min_val if min_value is None else min_value
         self.max_val = max_val if max_value is None else max_value
         self.inplace = inplace
