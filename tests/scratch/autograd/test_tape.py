@@ -325,6 +325,11 @@ def test_hooks_and_parallel_modules_are_refused() -> None:
         Tape().watch(Parallel())
 
 
+def test_lazy_parameters_are_refused_until_they_have_a_shape() -> None:
+    with pytest.raises(TapeError, match=r"0\.weight has no shape yet"):
+        Tape().watch(nn.Sequential(nn.LazyLinear(3)))
+
+
 def test_a_custom_backward_is_not_seen() -> None:
     """What the module's docstring says of autograd.Function; a straight-through estimator is written with detach instead."""
 

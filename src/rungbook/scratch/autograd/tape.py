@@ -91,13 +91,16 @@ class Tape(TorchDispatchMode):
 
         Raises:
             TypeError: a tensor is not of floating point.
-            TapeError: a tensor or module has hooks, or a module is DistributedDataParallel: only torch's autograd calls hooks.
+            TapeError: a tensor or module has hooks, or a module is DistributedDataParallel: only torch's autograd calls hooks; or a
+                parameter is still lazy.
         """
         for thing in things:
             if isinstance(thing, nn.Module):
                 for name, module in thing.named_modules():
                     _refuse_module(name, module)
                 for name, parameter in thing.named_parameters():
+                    if nn.parameter.is_lazy(parameter):
+                        raise TapeError(f"{name} has no shape yet: pass one batch through the model before it is watched")
                     if parameter.requires_grad:
                         self._watch(parameter, name)
                 self._buffers.update({id(b): b for b in thing.buffers()})

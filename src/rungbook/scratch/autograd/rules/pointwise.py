@@ -146,6 +146,8 @@ ARITHMETIC: dict[Any, Rule] = {
     aten.div.Scalar: (_quotient_top,),
     aten.div.Tensor_mode: (_quotient_top, _quotient_bottom),
     aten.fmod.Tensor: (lambda g, y, a, b: g, lambda g, y, a, b: -g * torch.div(a, b, rounding_mode="trunc")),
+    aten.fmod.Scalar: (lambda g, y, a, b: g,),
+    aten.remainder.Scalar: (lambda g, y, a, b: g,),
     aten.remainder.Tensor: (lambda g, y, a, b: g, lambda g, y, a, b: -g * torch.div(a, b, rounding_mode="floor")),
     aten.neg.default: (lambda g, y, x: -g,),
     aten.reciprocal.default: (lambda g, y, x: -g * y * y,),
