@@ -44,8 +44,8 @@ class Tape(TorchDispatchMode):
             tape.backward(loss)
             optimizer.step()
 
-    Each block is a recording of its own. For second derivatives open one tape within another: the inner one's
-    rules are recorded by the outer.
+    Each block is a recording of its own. For second derivatives open one tape within another: the inner one's rules are recorded by the
+    outer.
 
     Args:
         persistent: keep the recording, so that several gradients can be taken of it; otherwise it is dropped as it is gone through.
@@ -179,11 +179,14 @@ class Tape(TorchDispatchMode):
         if self._writes.owners:
             self._writes.check(func, tensors(args, kwargs))
         taped = rule != () and any(id(a) in self._taped for a in tensors(args, kwargs))
-        if taped and isinstance(rule, Missing) and (pieces := in_pieces(func)) is not None:
-            with self._again():
-                out = pieces(*args, **kwargs)
-            if out is not NotImplemented:
-                return out
+        if taped and rule is None:
+            if (pieces := in_pieces(func)) is not None:
+                with self._again():
+                    out = pieces(*args, **kwargs)
+                if out is not NotImplemented:
+                    return out
+            fused = any(name in func._schema.name for name in FUSED)
+            rule = Missing(func, "is a fused kernel: swap the model for its twins first, then tape it" if fused else "has no gradient rule")
         out = func(*args, **kwargs)
         if taped:
             self._record(func, rule, args, kwargs, out)
@@ -192,14 +195,11 @@ class Tape(TorchDispatchMode):
         return out
 
     def _rule(self, func: Any) -> Any:
-        rule: Any = self._table.get(func)
-        if rule is None and func in CONSTANT:
-            rule = ()
+        """The rule of an operation, () if it gives constants, None if it has none."""
+        rule = self._table.get(func, () if func in CONSTANT else None)
         if rule is not None:
             self._rules[id(func)] = rule
-            return rule
-        fused = any(name in func._schema.name for name in FUSED)
-        return Missing(func, "is a fused kernel: swap the model for its twins first, then tape it" if fused else "has no gradient rule")
+        return rule
 
     @contextmanager
     def _again(self) -> Iterator[None]:

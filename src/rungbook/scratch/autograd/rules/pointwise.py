@@ -71,9 +71,9 @@ def _clamped_above(g: Tensor, y: Tensor, x: Tensor, low: Tensor | None, high: Te
     return _through(g, x > high) if low is None else _through(g, (x > high) | (low > high))
 
 
-def _log_shares(g: Tensor, a: Tensor, y: Tensor, base: float) -> Tensor:
-    """Gradient of log_base(base ** a + base ** b): a's share of the sum; of two infinite ones, none."""
-    return g * torch.where(torch.isinf(a) & (a == y), 1 if base == 0 else 0.5, base ** (a - y))
+def _share(g: Tensor, a: Tensor, b: Tensor, base: float) -> Tensor:
+    """Gradient of log_base(base ** a + base ** b) to a: its share of the sum."""
+    return g / (1 + base ** (b - a))
 
 
 def _softplus(g: Tensor, y: Tensor, x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
@@ -174,8 +174,8 @@ ARITHMETIC: dict[Any, Rule] = {
     aten.xlogy.Tensor: (_xlogy_left, lambda g, y, a, b: g * (a / b)),
     aten.xlogy.Scalar_Other: (_xlogy_left,),
     aten.xlogy.Scalar_Self: (nothing, lambda g, y, a, b: g * (a / b)),
-    aten.logaddexp.default: (lambda g, y, a, b: _log_shares(g, a, y, math.e), lambda g, y, a, b: _log_shares(g, b, y, math.e)),
-    aten.logaddexp2.default: (lambda g, y, a, b: _log_shares(g, a, y, 2.0), lambda g, y, a, b: _log_shares(g, b, y, 2.0)),
+    aten.logaddexp.default: (lambda g, y, a, b: _share(g, a, b, math.e), lambda g, y, a, b: _share(g, b, a, math.e)),
+    aten.logaddexp2.default: (lambda g, y, a, b: _share(g, a, b, 2.0), lambda g, y, a, b: _share(g, b, a, 2.0)),
 }
 """Sums, products and powers."""
 
