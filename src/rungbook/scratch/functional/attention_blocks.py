@@ -48,10 +48,10 @@ def plain_attention(
     return F.dropout(weights, dropout_p) @ value
 
 
-def ahead(scores: Tensor, offset: int = 0) -> Tensor:
-    """True where a key lies ahead of its query, (L, S); the first query is number `offset`."""
-    queries = torch.arange(offset, offset + scores.shape[-2], device=scores.device)
-    return torch.arange(scores.shape[-1], device=scores.device) > queries.unsqueeze(1)
+def ahead(scores: Tensor) -> Tensor:
+    """True where a key lies ahead of its query, (L, S)."""
+    queries = torch.arange(scores.shape[-2], device=scores.device).unsqueeze(1)  # (L, 1)
+    return torch.arange(scores.shape[-1], device=scores.device) > queries
 
 
 BLOCK = 64
@@ -63,35 +63,39 @@ class AttentionInBlocks(torch.autograd.Function):
 
     With `e = exp(scores - max)` and `total = sum(e)`, the output is `(e @ v) / total`: it is divided, not the larger table.
     Backward needs no table but e: with `g = d_output / total`, `d_v = e.T @ g` and `d_scores = e * (g @ v.T - sum(g * output))`.
+    A column of ones beside v makes both sums part of the products: `e @ [v, 1]` and `[g, -sum(g * output)] @ [v, 1].T`.
     """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool, scale: float) -> Tensor:
         q, k, v = (x.flatten(0, -3) if x.dim() > 2 else x.unsqueeze(0) for x in (query, key, value))  # (B, L, d), (B, S, d), (B, S, dv)
         L, S, lead = q.shape[1], k.shape[1], query.shape[:-2]
-        q, out, total = q * scale, q.new_empty(q.shape[0], L, v.shape[2]), q.new_empty(q.shape[0], L, 1)
+        q, v1 = q * scale, torch.cat([v, v.new_ones(*v.shape[:2], 1)], -1)  # (B, S, dv + 1)
+        sums = v1.new_empty(*q.shape[:2], v1.shape[2])  # (B, L, dv + 1)
         blocks, kept = [], []
         for first in range(0, L, BLOCK):
             rows = slice(first, min(first + BLOCK, L))
             seen = slice(0, min(rows.stop, S) if is_causal else S)
             e = q[:, rows] @ k[:, seen].mT  # (B, b, s), still the scores
-            if is_causal:
-                e[:, :, first:].masked_fill_(ahead(e[0, :, first:]), -math.inf)
+            if is_causal and first < S:
+                corner = e[:, :, first:]
+                corner += corner.new_full(corner.shape[1:], -math.inf).triu_(1)
             if bias is not None:
                 e.view(*lead, *e.shape[1:]).add_(bias.expand(*bias.shape[:-2], L, S)[..., rows, seen])
-            # where all is hidden both are minus infinity: a finite maximum makes the exponentials 0, and a total of at least 1 the output
+            # where all is hidden, the largest is minus infinity: with a finite number in its place, the exponentials are 0
             e.sub_(e.amax(-1, keepdim=True).clamp_(min=torch.finfo(e.dtype).min)).exp_()
-            torch.sum(e, -1, keepdim=True, out=total[:, rows]).clamp_(min=1)  # all other totals hold an exp(0)
-            torch.div(e @ v[:, seen], total[:, rows], out=out[:, rows])
+            sums[:, rows] = e @ v1[:, seen]
             blocks.append((rows, seen))
             kept.append(e)
-        ctx.save_for_backward(query, key, value, bias, q, k, v, out, total, *kept)
+        total = sums[..., -1:].clamp(min=1)  # where a key is seen it holds an exp(0), so only a total of 0 is changed
+        out = sums[..., :-1] / total
+        ctx.save_for_backward(query, key, value, bias, q, k, v1, out, total, *kept)
         ctx.blocks, ctx.is_causal, ctx.scale = blocks, is_causal, scale
         return out.view(*lead, L, -1)
 
     @staticmethod
     def backward(ctx: Any, d_output: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, bias, q, k, v, out, total, *kept = ctx.saved_tensors
+        query, key, value, bias, q, k, v1, out, total, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
 
             def plain(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor]:
@@ -100,10 +104,10 @@ class AttentionInBlocks(torch.autograd.Function):
             found = gradients_of_plain_form(plain, (query, key, value), ctx.needs_input_grad[:3], (d_output,))
             return *found, None, None, None
         g = d_output.reshape(out.shape) / total
-        g_out = (g * out).sum(-1, keepdim=True)  # (B, L, 1)
-        d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        g1 = torch.cat([g, -(g * out).sum(-1, keepdim=True)], -1)  # (B, L, dv + 1)
+        d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v1[..., :-1])
         for e, (rows, seen) in zip(kept, ctx.blocks, strict=True):
-            d_scores = (g[:, rows] @ v[:, seen].mT).sub_(g_out[:, rows]).mul_(e)  # (B, b, s)
+            d_scores = (g1[:, rows] @ v1[:, seen].mT).mul_(e)  # (B, b, s)
             d_q[:, rows] = d_scores @ k[:, seen]
             d_k[:, seen] += d_scores.mT @ q[:, rows]
             d_v[:, seen] += e.mT @ g[:, rows]
