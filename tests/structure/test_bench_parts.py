@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from rungbook.scratch.twins import TWINS
+
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-import bench_parts
-from common import Row
-from part_sizes import part_sizes, without_size
-from rungbook.scratch.twins import TWINS
+bench_parts = importlib.import_module("bench_parts")  # scripts beside the library, no packages
+Row = importlib.import_module("common").Row
+part_sizes, without_size = bench_parts.part_sizes, bench_parts.without_size
 
 NAMES = [cls.__name__ for cls in TWINS]
 
