@@ -1,8 +1,8 @@
 """A step of Adam: ours against torch's default, on the parameters of an MLP, of nanoGPT's small form and of ResNet-18.
 
 Ours makes six passes over a tensor: average, square, average, root, add, quotient. Torch's makes seven, and three of them first make a
-tensor of a number. Where small tensors rule (the MLP), that saves a third; in the GPT's tensors of 65,536 numbers the root and the quotient,
-which both make, take half of ours, more where the processor's roots are slow.
+tensor of a number. Where small tensors rule (the MLP), that saves a third; in the GPT's tensors of 65,536 numbers the root and the
+quotient, which both make, take half of ours, more where the processor's roots are slow.
 """
 
 from __future__ import annotations
