@@ -26,8 +26,8 @@ from rungbook.scratch.autograd.tape import Tape
 from rungbook.scratch.twins import TWINS
 
 aten = torch.ops.aten
-SAMPLES, FIRST = 6, 60  # of each operation so many, taken evenly from the first so many
-LAYER_SAMPLES, FUNCTION_SAMPLES = 3, 2  # of each layer and function of ours
+SAMPLES, FIRST = 5, 40  # of each operation so many, taken evenly from the first so many
+LAYER_SAMPLES, FUNCTION_SAMPLES = 2, 2  # of each layer and function of ours
 LARGEST = 20_000  # elements of a sample: larger ones take long and show nothing more
 
 NO_REFERENCE = {
@@ -64,6 +64,10 @@ OWN: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
     "embedding_dense_backward": (lambda g: aten.embedding_dense_backward(g, torch.tensor([0, 2, 2, 1]), 4, 1, False), (numbers(4, 3),)),
     # where prototypes were wrong
     "index, repeated": (lambda x: x[torch.tensor([0, 0, 2])], (numbers(3, 2),)),
+    "index_fill, repeated": (
+        lambda x, v: x.index_fill(0, torch.tensor([1, 1, 2]), v),
+        (numbers(3, 2), exactly(0.5)[0].detach().requires_grad_()),
+    ),
     "prod of zeros": (lambda x: (x.prod(), (x * exactly(1, 0, 1)).prod(0)), (exactly(0, 2, 3),)),
     "cumprod with zeros": (lambda x: x.cumprod(0), (exactly(2, 0, 3, 0, 4),)),
     "norm at 0": (lambda x: [x.norm(p=p) for p in (1, 2, 3, float("inf"))], (exactly(0, 0, 0),)),
