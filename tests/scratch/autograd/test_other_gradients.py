@@ -18,6 +18,8 @@ from rungbook.scratch.autograd.other_gradients import (
     straight_through,
 )
 
+covers = ["F17"]
+
 FORMS = {
     "straight through": (lambda x: straight_through(x, x.round()), lambda x: StraightThrough.apply(x, x.round())),
     "leaky backward": (lambda x: leaky_backward_relu(x, 0.1), lambda x: LeakyBackwardReLU.apply(x, 0.1)),

@@ -12,6 +12,8 @@ from expressions import INDICES, SAME, randn
 
 from rungbook.scratch.autograd import pullback as P
 
+covers = ["F10", "W04"]
+
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch.func.jvp asks for torch.jit by itself
 close = torch.testing.assert_close
 

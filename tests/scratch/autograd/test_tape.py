@@ -16,6 +16,8 @@ from rungbook.scratch.autograd.faults import MissingRule, OverwrittenTensor, Tap
 from rungbook.scratch.autograd.rules import RULES
 from rungbook.scratch.autograd.tape import Tape
 
+covers = ["F02"]
+
 aten = torch.ops.aten
 
 

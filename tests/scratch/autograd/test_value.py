@@ -14,6 +14,8 @@ from sklearn.datasets import make_moons
 
 from rungbook.scratch.autograd.value import Value
 
+covers = ["F02"]
+
 ONE = {
     "neg": (lambda x: -x, lambda x: -x),
     "abs": (abs, torch.abs),

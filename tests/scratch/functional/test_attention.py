@@ -14,6 +14,8 @@ from rungbook.scratch import nn
 from rungbook.scratch.autograd.tape import Tape
 from rungbook.scratch.functional.attention_blocks import BLOCK, AttentionInBlocks, plain_attention
 
+covers = ["F15"]
+
 theirs = torch.nn.functional.scaled_dot_product_attention
 
 

@@ -9,6 +9,8 @@ import torch
 
 from rungbook.scratch import functional as F
 
+covers = ["F11"]
+
 
 def test_divergence_is_not_symmetric() -> None:
     """KL(P || Q) and KL(Q || P) of P = (.1, .3, .6), Q = (.7, .1, .2)."""

@@ -163,3 +163,14 @@ def test_wrong_number_of_parameters() -> None:
 def test_no_steps() -> None:
     with pytest.raises(RuntimeError, match="has no steps"):
         nn.GRU(3, 4)(torch.zeros(0, 2, 3))
+
+
+def test_the_output_may_be_written_over() -> None:
+    """As models do that follow a network with an activation or dropout in place."""
+    found = []
+    for module in (nn, torch.nn):
+        torch.manual_seed(0)
+        layer, x = module.LSTM(3, 4).double(), drawn(5, 2, 3)
+        found.append(torch.autograd.grad(layer(x)[0].relu_().sum(), [x, *layer.parameters()]))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)

@@ -7,6 +7,8 @@ import torch
 
 from rungbook.scratch.module import by_hand as B
 
+covers = ["F07", "F08", "F16"]
+
 N, INPUTS, HIDDEN = 20, 784, 50
 
 

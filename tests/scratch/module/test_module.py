@@ -12,6 +12,8 @@ import torch
 
 import rungbook.scratch.module as ours
 
+covers = ["M14"]
+
 BOTH = pytest.mark.parametrize("nn", [torch.nn, ours], ids=["torch", "ours"])
 """What holds for both is a fact about torch, and ours has it too."""
 

@@ -80,6 +80,20 @@ def test_left_out_positions_are_zero_before_the_norm() -> None:
         torch.testing.assert_close(computed, theirs(x, src_key_padding_mask=hidden), rtol=0, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype stage")
+def test_our_layers_in_torchs_stack() -> None:
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).double().eval()
+    theirs = torch.nn.TransformerEncoder(layer, 2).eval()
+    ours, x = swap(copy.deepcopy(theirs), only={torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention}), drawn(3, 5, 8)
+    assert type(ours) is torch.nn.TransformerEncoder
+    with torch.no_grad():
+        wanted = theirs(x, src_key_padding_mask=LAST_HIDDEN)
+        torch.testing.assert_close(ours(x, src_key_padding_mask=LAST_HIDDEN), wanted, rtol=0, atol=1e-9)
+    nested = torch.nested.nested_tensor([torch.zeros(2, 8), torch.zeros(3, 8)], layout=torch.jagged)
+    with pytest.raises(NotImplementedError, match="src_mask or src_key_padding_mask"):
+        ours.layers[0](nested, CAUSAL)
+
+
 @pytest.mark.filterwarnings("ignore:Converting mask without torch.bool")
 def test_attention_in_evaluation_as_torchs_fused_path(fused: list[str]) -> None:
     theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True).double().eval()

@@ -14,6 +14,8 @@ from rungbook.scratch import optim
 from rungbook.scratch.optim import lr_scheduler as ours
 from rungbook.scratch.optim import schedules
 
+covers = ["O03", "O04"]
+
 
 def rates(make: Callable[[torch.optim.Optimizer], Any], steps: int, lr: float = 1.0) -> list[float]:
     """The learning rate at each step."""

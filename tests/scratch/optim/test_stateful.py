@@ -23,6 +23,8 @@ from rungbook.scratch.optim.stateful import (
     sgd_step,
 )
 
+covers = ["O08", "O10"]
+
 START = torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.7, -0.4]], dtype=torch.float64)
 
 

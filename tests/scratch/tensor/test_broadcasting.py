@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from rungbook.scratch.tensor.broadcasting import broadcast_shapes, broadcast_tensors, expand, unbroadcast
 
+covers = ["F04"]
+
 SHAPES = st.lists(st.sampled_from([0, 1, 1, 2, 3]), max_size=4)
 
 

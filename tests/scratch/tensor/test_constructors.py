@@ -9,6 +9,8 @@ import torch
 
 from rungbook.scratch.tensor.constructors import WAYS, Way, sharing
 
+covers = ["F01"]
+
 SHARE = {
     "torch.as_tensor(numpy array)",
     "torch.asarray(numpy array)",

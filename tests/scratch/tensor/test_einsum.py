@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from rungbook.scratch.tensor.einsum import by_definition, einsum, parse
 
+covers = ["F05"]
+
 
 @st.composite
 def equations(draw: st.DrawFn) -> tuple[str, list[torch.Tensor]]:

@@ -8,6 +8,8 @@ import torch
 from rungbook.scratch.tensor import matmul, native
 from rungbook.scratch.tensor.matmul import LOOPS, by_einsum, contestants, time_all
 
+covers = ["F03"]
+
 FORMS = {**LOOPS, "einsum": by_einsum, "C, plain": native.plain, "C, blocked": native.blocked}
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from rungbook.scratch.tensor import native
 
+covers = ["W02"]
+
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from rungbook.scratch.tensor.strided import Strided, contiguous_strides, view_strides
 
+covers = ["F14", "F18"]
+
 
 def factors(n: int) -> list[list[int]]:
     """Some shapes with that many numbers, ones included."""
