@@ -59,7 +59,7 @@ class LSTMScan(torch.autograd.Function):
             torch.mul(cs[t + 1], -2, out=bent[t]).exp_().add_(1).reciprocal_().mul_(2).sub_(1)
             torch.mul(o, bent[t], out=hs[t + 1])
         ctx.save_for_backward(gates, h, c, weight, active, hs, cs, bent)
-        return hs[1:], hs[T].clone(), cs[T].clone()
+        return hs[1:].clone(), hs[T].clone(), cs[T].clone()  # what is kept must not change with what is given away
 
     @staticmethod
     def backward(ctx: Any, d_output: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor | None, ...]:

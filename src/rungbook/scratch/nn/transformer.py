@@ -107,6 +107,11 @@ class TransformerEncoderLayer(Module):
     def forward(
         self, src: Tensor, src_mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
+        if src.is_nested:  # torch's own stack, left as it is, hands it over so in evaluation: each sequence by itself, and nothing to hide
+            if src_mask is not None or src_key_padding_mask is not None:
+                raise NotImplementedError("TransformerEncoderLayer: src_mask or src_key_padding_mask with a nested src")
+            return torch.nested.as_nested_tensor([self(x.unsqueeze(0)).squeeze(0) for x in src.unbind()], layout=src.layout)
+
         def attend(x: Tensor) -> Tensor:
             found = self.self_attn(
                 x, x, x, attn_mask=src_mask, key_padding_mask=src_key_padding_mask, need_weights=False, is_causal=is_causal
