@@ -114,6 +114,8 @@ class Learner:
         self.lr, self.seed, self.accumulate, self.clip, self.precision, self.tape = lr, seed, accumulate, clip, precision, tape
         self.make_optimizer = optimizer
         self.params = [p for p in self.model.parameters() if p.requires_grad]
+        if tape is not None:
+            tape.watch(self.model)
         self.optimizer = make_optimizer(optimizer, self.model, self.params, lr)
         self.metrics = list(metrics)
         self.tally = Tally([make_metric(m) for m in self.metrics])
@@ -317,7 +319,7 @@ class Learner:
 
     def _recorded(self) -> Any:
         """Where forward pass and loss are computed for training: what happens there can be differentiated."""
-        return self._cast() if self.tape is None else _taped(self.tape, self.params, self._cast())
+        return self._cast() if self.tape is None else _both(self.tape, self._cast())
 
     def _differentiate(self, loss: Tensor, weight: float | Tensor = 1) -> None:
         """Add the gradients of `weight * loss` to those of the parameters."""
@@ -428,9 +430,8 @@ _NO_CAST = nullcontext()
 
 
 @contextmanager
-def _taped(tape: Any, parameters: list[nn.Parameter], cast: Any) -> Iterator[None]:
-    with tape, cast:
-        tape.watch(*parameters)
+def _both(one: Any, other: Any) -> Iterator[None]:
+    with one, other:
         yield
 
 
