@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def test_there_and_back(theirs: type[torch.nn.Module]) -> None:
         for layer in made:
             layer.double()
         made[0](*case.args, **case.kwargs)
-    for source, target in zip(made, made[1:], strict=False):
+    for source, target in itertools.pairwise(made):
         file = io.BytesIO()
         torch.save(source.state_dict(), file)
         file.seek(0)

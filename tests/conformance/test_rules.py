@@ -1,6 +1,7 @@
 """Every gradient rule of the tape against torch's autograd, in float64, on torch's own samples of operations (op_db); every layer of ours.
 
-Rules are read off what the tape has recorded, so a rule that no agreeing sample has used fails. An operation without a rule is no failure.
+Rules are read off what the tape has recorded, so a rule that no agreeing sample has used fails. What has
+no rule is listed in without_rule.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from corpus import function_cases, module_cases, op_infos
 from tolerances import GRADIENTS, VALUES
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
+from without_rule import WITHOUT_RULE
 
 from rungbook.scratch import functional
 from rungbook.scratch.autograd.faults import MissingRule, OverwrittenTensor
@@ -29,11 +31,6 @@ aten = torch.ops.aten
 SAMPLES, FIRST = 5, 40  # of each operation so many, taken evenly from the first so many
 LAYER_SAMPLES, FUNCTION_SAMPLES = 2, 2  # of each layer and function of ours
 LARGEST = 20_000  # elements of a sample: larger ones take long and show nothing more
-
-NO_REFERENCE = {
-    "_native_batch_norm_legit": "torch takes no gradient through the mean it returns besides, and its samples ask for one",
-}
-"""Operations whose gradients torch does not give, so that there is nothing to compare with."""
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -84,8 +81,7 @@ OWN: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
 def infos() -> dict[str, Any]:
     """Torch's operations that have gradients in float64."""
     found = {info.formatted_name: info for group in op_infos().values() for info in group}
-    usable = {n: i for n, i in found.items() if i.supports_autograd and torch.float64 in i.supported_backward_dtypes("cpu")}
-    return {n: i for n, i in usable.items() if n not in NO_REFERENCE}
+    return {n: i for n, i in found.items() if i.supports_autograd and torch.float64 in i.supported_backward_dtypes("cpu")}
 
 
 def samples(info: Any) -> list[Case]:
@@ -167,8 +163,7 @@ class Found:
 
     def judge(self, part: str, counts: dict[str, Counts]) -> None:
         """Count the cases, and fail with those that differ."""
-        if not self.wrong:
-            pytest.skip(f"no rule for {', '.join(sorted(self.refused)) or 'any sample'}")
+        assert self.wrong, f"{part}: refused, {', '.join(sorted(self.refused)) or 'every sample'}"
 
         def agree(case: Case) -> None:
             if (error := self.wrong[case.label]) is not None:
@@ -187,9 +182,14 @@ def of_ours(name: str) -> Found:
     return Found(lambda case: OWN[name][0], [Case("", OWN[name][1])])
 
 
-@pytest.mark.parametrize("name", infos())
+@pytest.mark.parametrize("name", [n for n in infos() if n not in WITHOUT_RULE])
 def test_operation(name: str, counts: dict[str, Counts]) -> None:
     of_torch(name).judge(f"tape.{name}", counts)
+
+
+def test_without_a_rule() -> None:
+    assert set(infos()) >= WITHOUT_RULE
+    assert not [n for n in WITHOUT_RULE if Found(lambda case, n=n: infos()[n].op, samples(infos()[n])[:1]).used]
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -199,7 +199,7 @@ def test_own_case(name: str, counts: dict[str, Counts]) -> None:
 
 
 def test_every_rule_is_used() -> None:
-    used = set().union(*(of_torch(name).used for name in infos()), *(of_ours(name).used for name in OWN))
+    used = set().union(*(of_torch(name).used for name in infos() if name not in WITHOUT_RULE), *(of_ours(name).used for name in OWN))
     assert not [str(rule) for rule in RULES if rule not in used]
 
 
