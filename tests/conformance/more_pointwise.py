@@ -71,11 +71,26 @@ def pointwise() -> dict[str, list[Case]]:
         "celu_": [{}, {"alpha": 0.5}],
         "selu_": [{}],
     }
+    whole = torch.tensor([0, 1, 3, 5, 7])
+    kinds = {"whole": whole, "signed": whole - 3, "bytes": whole.byte()}
+    complexes = torch.complex(randn(6, grad=False) * 30, randn(6, seed=1, grad=False)).requires_grad_()
+    others = {
+        "tanh": [Case("complex", (complexes,))],
+        "hardtanh": [Case(kind, (kinds[kind], -1.5, 2.5)) for kind in ("whole", "signed")],
+        "relu6": [Case(kind, (kinds[kind],)) for kind in ("whole", "signed", "bytes")],
+        "threshold": [Case(kind, (kinds[kind], 1.5, 20.5)) for kind in ("whole", "signed", "bytes")],
+    }
     # the square or cube of 1e300 is infinite in both, with other signs on the way
     left_out = {("gelu", "large")}
     return {
         name: [
-            Case(f"{kind} {kwargs}", (make(),), kwargs) for kwargs in every for kind, make in odd.items() if (name, kind) not in left_out
+            *(
+                Case(f"{kind} {kwargs}", (make(),), kwargs)
+                for kwargs in every
+                for kind, make in odd.items()
+                if (name, kind) not in left_out
+            ),
+            *others.get(name, []),
         ]
         for name, every in calls.items()
     }
@@ -149,6 +164,11 @@ def norms() -> dict[str, list[Case]]:
     ]
     shifted = (randn(4, 6).detach() + 1e6).requires_grad_()
     rows += [Case("far from 0", (shifted, [6])), Case("empty", (randn(0, 6), [6], randn(6, seed=1), randn(6, seed=2)))]
+    rows.append(Case("rows of none", (randn(2, 0), [0], randn(0, seed=1), randn(0, seed=2))))
+    instance += [
+        Case(f"none {shape}", (randn(*shape, grad=False), randn(shape[1], seed=1, grad=False), randn(shape[1], seed=2, grad=False).exp()))
+        for shape in ((2, 3, 0), (0, 3, 2), (2, 0, 3))
+    ]
     rms = [Case(c.label, c.args[:3], c.kwargs) for c in rows if len(c.args) < 4 or c.args[2] is not None]
     rms += [Case("eps None", (numbers(0.0, 1e-9, -1e-9), [3])), Case("zeros", (numbers(0.0, 0.0), [2], None, 1e-3))]
     groups = [

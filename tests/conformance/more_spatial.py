@@ -57,6 +57,10 @@ def resized() -> list[Case]:
             if more:
                 cases += [function(x(*shape), s, mode=mode, antialias=True, **more) for s in ((3, 4), (2, 9), (5, 7), (1, 1))]
                 cases += [function(x(*shape), None, s, mode=mode, antialias=True, **more) for s in (0.45, (0.6, 2.1))]
+    # scales that keep or double a size without being 1 or 2: torch's result is other than for images, and its gradient is not its result's
+    nearly: list[tuple[Tensor, Any]] = [(x(2, 3, 7).detach(), 1.08), (x(2, 3, 5).detach(), 2.15), (x(2, 3, 6, 5), (1.08, 2.15))]
+    nearly += [(x(1, 2, 3, 4, 5).detach(), 1.19), (x(1, 2, 5, 6, 7).detach(), 2.1)]
+    cases += [function(v, None, s, mode=mode) for v, s in nearly for mode in ("nearest", "nearest-exact")]
     cases += [function(x(2, 3, 9), None, 0.4, mode="area"), function(x(2, 3, 9), None, 1.7, mode="linear")]
     cases += [function(x(1, 2, 4, 3, 5), (3, 6, 5), mode="trilinear", align_corners=a) for a in (True, False)]
     return cases
@@ -129,6 +133,7 @@ def pools(dims: int) -> dict[str, list[Case]]:
             function(input, 2, 3, None, True),
             function(input[0], 2.0, 2),
             function(input * 0, 2.0, 2),
+            *(function(input, p, 2, None, ceil) for p in (float("inf"), -float("inf")) for ceil in (True, False)),
         ],
         f"adaptive_max_pool{dims}d": [function(ties, size, True) for size in (1, 3, 4, 9)] + [function(ties[0], 2)],
         f"adaptive_avg_pool{dims}d": [function(input, size) for size in (1, 3, 4, 9)] + [function(input[0], 2)],

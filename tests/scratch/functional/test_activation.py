@@ -125,3 +125,11 @@ def test_hard_gumbel_softmax_is_one_hot_with_the_soft_gradient() -> None:
     assert torch.equal(hard.detach().round(), F.one_hot(soft.argmax(-1), 4).float())
     weights = torch.arange(4.0)
     torch.testing.assert_close(*(torch.autograd.grad((y * weights).sum(), logits)[0] for y in (hard, soft)))
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool], ids=str)
+def test_of_whole_numbers(name: str, dtype: torch.dtype) -> None:
+    """As numbers of the default type; -x of a byte is 256 - x, and of a truth value nothing at all."""
+    x = torch.tensor([0, 1, 3, 100]).to(dtype)
+    torch.testing.assert_close(getattr(F, name)(x), getattr(torch, name)(x))

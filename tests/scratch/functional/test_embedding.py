@@ -100,3 +100,10 @@ def test_one_hot_and_normalize() -> None:
     x, out = table(), torch.empty(0, dtype=torch.float64)
     assert F.normalize(x, out=out) is out
     torch.testing.assert_close(out, torch_functional.normalize(x))
+
+
+@pytest.mark.parametrize("index", [-1, 7])
+@pytest.mark.parametrize("call", [F.embedding, F.embedding_bag])
+def test_index_out_of_range_is_named(call, index: int) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(IndexError, match=rf"{call.__name__}: input has index {index}, weight \(7, 4\) has rows 0 to 6"):
+        call(torch.tensor([[1, index]]), table())

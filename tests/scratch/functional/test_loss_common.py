@@ -207,3 +207,23 @@ def test_under_autocast(name: str) -> None:
     if name != "cross_entropy":
         # its weights are float32, which without autocast are refused
         assert IN_HALF[name](F).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: F.kl_div(x, x.exp()),
+        lambda x: F.mse_loss(x, x[:1]),
+        lambda x: F.softmax(x),
+        lambda x: F.dropout2d(x, training=False),
+    ],
+)
+def test_a_warning_cuts_no_compiled_graph(call: Callable[[Tensor], Tensor]) -> None:
+    x = numbers(3, 4).log_softmax(1)
+    compiled = torch.compile(call, backend="eager", fullgraph=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = compiled(x)
+    with pytest.warns(UserWarning, match="kl_div|mse_loss|softmax|dropout2d") as caught:
+        torch.testing.assert_close(got, call(x))
+    assert caught[0].filename == __file__  # the line that called, not one of ours

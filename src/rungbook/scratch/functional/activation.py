@@ -21,6 +21,11 @@ def minus_abs(x: Tensor) -> Tensor:
     return torch.where(x < 0, x, -x)
 
 
+def _real(x: Tensor) -> Tensor:
+    """Whole numbers and truth values as real numbers: the former may have no negatives."""
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+
+
 def sigmoid(input: Tensor) -> Tensor:
     """`1 / (1 + exp(-x))`, below 0 as `exp(x) / (1 + exp(x))`.
 
@@ -29,6 +34,7 @@ def sigmoid(input: Tensor) -> Tensor:
     """
     if input.is_complex():  # which have no order
         return 1 / (1 + (-input).exp())
+    input = _real(input)
     e = minus_abs(input).exp()
     return torch.where(input < 0, e, 1) / (1 + e)
 
@@ -39,6 +45,11 @@ def tanh(input: Tensor) -> Tensor:
     Args:
         input: any shape.
     """
+    if input.is_complex():
+        left = input.real < 0
+        t = (2 * torch.where(left, input, -input)).expm1()
+        return torch.where(left, t, -t) / (t + 2)
+    input = _real(input)
     t = (2 * minus_abs(input)).expm1()
     return torch.where(input < 0, t, -t) / (t + 2)
 
@@ -98,6 +109,8 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     if approximate == "none":
         return input * 0.5 * (1 + torch.erf(input * math.sqrt(0.5)))
     if approximate == "tanh":
+        if input.dtype == torch.float16:  # the cube of 41 does not fit
+            return gelu(input.float(), approximate="tanh").half()
         return input * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)))
     raise RuntimeError(f"gelu: approximate is {approximate!r}, 'none' or 'tanh' is needed")
 

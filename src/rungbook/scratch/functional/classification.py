@@ -5,14 +5,13 @@ Shapes: N rows, C classes, * any further dimensions (of an image's pixels, say);
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.activation import logsigmoid
 from rungbook.scratch.functional.linear import linear
 from rungbook.scratch.functional.loss_common import check_broadcast, check_classes, reduced, reduction_named, values_known, wide
+from rungbook.scratch.functional.notice import warn
 from rungbook.scratch.functional.softmax import log_softmax
 
 
@@ -124,7 +123,7 @@ def linear_cross_entropy(
     if target.shape == logits_shape and ignore_index is not None:
         raise RuntimeError(f"linear_cross_entropy: ignore_index ({ignore_index}) is for classes, the target has probabilities")
     if options is not None and (extra or label_smoothing or target.dtype != torch.int64):
-        warnings.warn("linear_cross_entropy: options have no effect with smoothing, probabilities or further dimensions", stacklevel=2)
+        warn("linear_cross_entropy: options have no effect with smoothing, probabilities or further dimensions", stacklevel=2)
     logits = linear(input, linear_weight.flatten(0, -2), None if linear_bias is None else linear_bias.flatten())  # (N, C * ...)
     return cross_entropy(
         logits.reshape(logits_shape),
@@ -246,7 +245,7 @@ def kl_div(
     """
     by_row = reduction == "batchmean" and size_average is None and reduce is None
     if reduction == "mean" and size_average is None and reduce is None:
-        warnings.warn("kl_div: reduction='mean' divides by all entries; 'batchmean' is the divergence of a row", stacklevel=2)
+        warn("kl_div: reduction='mean' divides by all entries; 'batchmean' is the divergence of a row", stacklevel=2)
     reduction = "sum" if by_row else reduction_named(reduction, size_average, reduce)
     check_broadcast("kl_div", input=input, target=target)
     input, target = wide(input, target)

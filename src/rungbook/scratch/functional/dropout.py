@@ -7,12 +7,12 @@ Shapes: N batch, C channels, * any further dimensions.
 from __future__ import annotations
 
 import math
-import warnings
 
 import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.activation import SELU_ALPHA, SELU_SCALE
+from rungbook.scratch.functional.notice import warn
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -64,7 +64,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     _probability("dropout2d", p)
     if input.dim() != 4:
         taken = "is taken as (N, C, L); dropout1d is meant for that" if input.dim() == 3 else "is deprecated; dropout is meant for that"
-        warnings.warn(f"dropout2d: input {tuple(input.shape)} with {input.dim()} dimensions {taken}", stacklevel=2)
+        warn(f"dropout2d: input {tuple(input.shape)} with {input.dim()} dimensions {taken}", stacklevel=2)
     return _scaled("dropout2d", input, p, training, inplace, channels=True)
 
 
@@ -82,7 +82,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     """
     _probability("dropout3d", p)
     if input.dim() not in (4, 5):
-        warnings.warn(f"dropout3d: input {tuple(input.shape)} with {input.dim()} dimensions is deprecated; use dropout", stacklevel=2)
+        warn(f"dropout3d: input {tuple(input.shape)} with {input.dim()} dimensions is deprecated; use dropout", stacklevel=2)
     return _of_batches("dropout3d", input, p, training, inplace, dimensions=5)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rungbook.scratch.functional.loss_common import values_known
 from rungbook.scratch.functional.vector import p_norm
 
 
@@ -46,6 +47,7 @@ def embedding(
         raise RuntimeError(f"embedding: weight {tuple(weight.shape)} has {weight.dim()} dimensions, (V, D) is needed")
     padding_idx = row_number("embedding", padding_idx, len(weight))
     index = input.reshape(-1)  # (n)
+    _rows_exist("embedding", index, weight)
     if max_norm is not None:
         _shorten(weight, index, max_norm, norm_type)
     rows = _looked_up(weight, index, scale_grad_by_freq, sparse)  # (n, D)
@@ -68,6 +70,9 @@ def embedding_bag(
     padding_idx: int | None = None,
 ) -> Tensor:
     """Sum, mean or maximum of the rows in each bag; of an empty bag it is 0.
+
+    With scale_grad_by_freq each row's gradient is divided by how often that very row was looked up; on a CPU torch 2.13 may divide it by
+    the count of another one (pytorch issue 190063).
 
     Args:
         input: indices, (B, L) for bags of L each, or (n), all bags one after another.
@@ -99,19 +104,22 @@ def embedding_bag(
         _in_order(offsets, len(index))
         bag = torch.bucketize(torch.arange(len(index), device=index.device), offsets[:B].long(), right=True) - 1  # (n)
     padding_idx = row_number("embedding_bag", padding_idx, len(weight))
+    _rows_exist("embedding_bag", index, weight)
     if max_norm is not None:
         _shorten(weight, index, max_norm, norm_type)
     rows = _looked_up(weight, index, scale_grad_by_freq, sparse)  # (n, D)
+    # a sum of many rows in half precision stops growing: 256 + 1 is 256 in bfloat16
+    rows = rows.float() if rows.dtype in (torch.bfloat16, torch.float16) else rows
     present = torch.ones_like(index, dtype=torch.bool) if padding_idx is None else index != padding_idx
     if mode == "max":
-        return _largest(rows, bag, present, B)
+        return _largest(rows, bag, present, B).to(weight.dtype)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.reshape(-1, 1)
     total = rows.new_zeros(B, rows.shape[1]).index_add(0, bag, torch.where(present.unsqueeze(1), rows, 0))  # (B, D)
     if mode == "sum":
-        return total
+        return total.to(weight.dtype)
     sizes = total.new_zeros(B).index_add(0, bag, present.to(total.dtype))
-    return total / sizes.clamp(min=1).unsqueeze(1)
+    return (total / sizes.clamp(min=1).unsqueeze(1)).to(weight.dtype)
 
 
 class SparseRows(torch.autograd.Function):
@@ -181,6 +189,17 @@ def _largest(rows: Tensor, bag: Tensor, present: Tensor, bags: int) -> Tensor:
 def _integers(name: str, input: Tensor) -> None:
     if input.dtype not in (torch.int32, torch.int64):
         raise RuntimeError(f"{name}: input is {input.dtype}, indices are needed as torch.int32 or torch.int64")
+
+
+def _rows_exist(name: str, index: Tensor, weight: Tensor) -> None:
+    """Raise unless every index is a row, if that can be seen."""
+    if not values_known(index) or not len(index):
+        return
+    low, high = (int(i) for i in index.aminmax())
+    if low < 0 or high >= len(weight):
+        raise IndexError(
+            f"{name}: input has index {low if low < 0 else high}, weight {tuple(weight.shape)} has rows 0 to {len(weight) - 1}"
+        )
 
 
 def _fitting_bags(

@@ -72,7 +72,7 @@ def interpolate(
     for dim in range(-1, -dims - 1, -1):
         old, new, scale = x.shape[dim], sizes[dim], scales[dim]
         if mode in ("nearest", "nearest-exact"):
-            x = x.index_select(dim, _nearest(old, new, scale, mode == "nearest-exact", x.device))  # (..., O, ...)
+            x = x.index_select(dim, _nearest(old, new, scale, mode == "nearest-exact", dims, x.device))  # (..., O, ...)
             continue
         step = _step(old, new, scale, align_corners)
         if antialias:
@@ -109,12 +109,16 @@ def _step(old: int, new: int, scale: float | None, align_corners: bool) -> float
     return old / new if scale is None else 1 / scale
 
 
-def _nearest(old: int, new: int, scale: float | None, exact: bool, device: torch.device) -> Tensor:
-    """The one old pixel of each new one; in single precision, as torch, since rounding decides."""
+def _nearest(old: int, new: int, scale: float | None, exact: bool, dims: int, device: torch.device) -> Tensor:
+    """The one old pixel of each new one; in single precision, as torch, since rounding decides.
+
+    Torch takes images of the same or twice the size for what they are, whatever scale_factor says; sequences and volumes it does not (and
+    then returns the gradient as if it had: ours is that of the result).
+    """
     o = torch.arange(new, device=device, dtype=torch.float32)
-    if not exact and new == old:
-        return torch.arange(new, device=device)
-    step = _step(old, new, scale, False) if exact or new != 2 * old else 0.5
+    step = _step(old, new, scale, False)
+    if not exact and dims == 2 and new in (old, 2 * old):
+        step = old / new
     return ((o + 0.5 if exact else o) * step).floor().clamp(max=old - 1).long()
 
 

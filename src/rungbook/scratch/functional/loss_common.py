@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+
+from rungbook.scratch.functional.notice import warn
 
 
 def reduction_named(reduction: str, size_average: bool | None = None, reduce: bool | None = None, old_name: bool = True) -> str:
@@ -24,10 +25,10 @@ def reduction_named(reduction: str, size_average: bool | None = None, reduce: bo
     if size_average is not None or reduce is not None:
         reduction = "mean" if size_average in (None, True) else "sum"
         reduction = reduction if reduce in (None, True) else "none"
-        warnings.warn(f"size_average and reduce are deprecated; say reduction={reduction!r}", stacklevel=3)
+        warn(f"size_average and reduce are deprecated; say reduction={reduction!r}", stacklevel=3)
     elif reduction == "elementwise_mean" and old_name:
         reduction = "mean"
-        warnings.warn("reduction='elementwise_mean' is deprecated; say reduction='mean'", stacklevel=3)
+        warn("reduction='elementwise_mean' is deprecated; say reduction='mean'", stacklevel=3)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is {reduction!r}, one of 'mean', 'sum' and 'none' is needed")
     return reduction
@@ -58,7 +59,7 @@ def warn_of_broadcast(name: str, input: Tensor, target: Tensor) -> None:
     """Raise if input and target do not broadcast, warn if they do and differ: (N, 1) against (N) is N x N differences, and hardly meant."""
     if input.shape != target.shape:
         check_broadcast(name, input=input, target=target)
-        warnings.warn(
+        warn(
             f"{name}: target {tuple(target.shape)} is broadcast against input {tuple(input.shape)}, hardly on purpose; give equal shapes",
             stacklevel=3,
         )

@@ -31,7 +31,7 @@ def layer_norm(
         RuntimeError: a shape does not end in, or is not, normalized_shape.
     """
     shape = _last_dimensions("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    rows = _wide(input).reshape(-1, math.prod(shape))  # (N, D)
+    rows = _wide(input).reshape(math.prod(input.shape[: -len(shape)]), math.prod(shape))  # (N, D)
     weight, bias = (None if p is None else p.reshape(-1).to(rows.dtype) for p in (weight, bias))  # (D)
     return normalize_rows(rows, weight, bias, eps).reshape(input.shape).to(input.dtype)
 
@@ -140,8 +140,8 @@ def instance_norm(
         raise ValueError(f"instance_norm: input {tuple(input.shape)} has one position, more are needed for a variance")
     N, C = input.shape[:2]
     _one_a_channel("instance_norm", C, input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    rows = _wide(input).reshape(N * C, -1)  # (N C, positions)
-    if running_mean is not None and running_var is not None:
+    rows = _wide(input).reshape(N * C, math.prod(input.shape[2:]))  # (N C, positions)
+    if running_mean is not None and running_var is not None and input.numel():
         with torch.no_grad():
             var, mean = torch.var_mean(rows.detach(), 1)  # (N C)
         _follow(running_mean, mean.reshape(N, C).mean(0), momentum)
@@ -217,7 +217,8 @@ def _follow(running: Tensor | None, now: Tensor, share: float) -> None:
     """Move running statistics by a share towards those of now."""
     if running is not None:
         with torch.no_grad():
-            running.mul_(1 - share).add_(now.detach().to(running.dtype), alpha=share)
+            # rounded once, at the end: a variance may not fit half precision, and a share of it does
+            running.copy_((1 - share) * running + share * now.detach())
 
 
 def _last_dimensions(name: str, input: Tensor, normalized_shape: Sequence[int], **parameters: Tensor | None) -> tuple[int, ...]:

@@ -101,7 +101,9 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
         value: what stands elsewhere.
         inplace: write the result over the input.
     """
-    return threshold_(input, threshold, value) if inplace else torch.where(input <= threshold, value, input)
+    if inplace:
+        return threshold_(input, threshold, value)
+    return torch.where(input <= threshold, value if input.is_floating_point() else int(value), input)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
@@ -124,6 +126,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ValueError(f"hardtanh: min_val ({min_val}) is above max_val ({max_val})")
     if inplace:
         return hardtanh_(input, min_val, max_val)
+    if not input.is_floating_point():  # whole numbers stay whole
+        min_val, max_val = int(min_val), int(max_val)
     return torch.where(input <= min_val, min_val, torch.where(input >= max_val, max_val, input))
 
 

@@ -5,12 +5,14 @@ Shapes: N samples, C channels, L sizes of the D dimensions, O the number of wind
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor
 
+from rungbook.scratch.functional.max_pool import max_pool1d, max_pool2d, max_pool3d
 from rungbook.scratch.functional.pad import pad
 from rungbook.scratch.functional.spatial import check_pool, each, pool_sides, pool_stride, taps
 
@@ -85,6 +87,7 @@ def _avg_pool(
     count, sides = pool_sides(sizes, kernel, stride, padding, ones, ceil_mode, name)
     if divisor_override == 0:
         raise RuntimeError(f"{name}: divisor_override must not be 0")
+    x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x  # a sum may not fit where the mean does
     x = pad(x, sides) if any(sides) else x
     for i in range(dims):
         seen = taps(x, i - dims, kernel[i], stride[i], 1)
@@ -97,6 +100,7 @@ def _avg_pool(
             beyond = padding[i] if count_include_pad else 0
             covered = (start + kernel[i]).clamp(max=sizes[i] + beyond) - start.clamp(min=-beyond)  # (O)
             x = x / covered.to(x.dtype).view(-1, *(1,) * (dims - 1 - i))
+    x = x.to(input.dtype)
     return x if had_batch else x.squeeze(0)
 
 
@@ -107,7 +111,7 @@ def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints |
 
     Args:
         input: (N, C, L), or (C, L) for one sample.
-        norm_type: p.
+        norm_type: p; infinity takes the largest absolute value, minus infinity the smallest.
         kernel_size, stride, ceil_mode: as `avg_pool1d`'s.
     """
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
@@ -124,6 +128,11 @@ def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints |
 
 
 def _lp_pool(input: Tensor, p: float, kernel_size: Ints, stride: Ints | None, ceil_mode: bool, dims: int) -> Tensor:
+    if math.isinf(p):
+        sign = 1 if p > 0 else -1
+        best = (max_pool1d, max_pool2d, max_pool3d)[dims - 1](sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
+        assert isinstance(best, Tensor)  # no indices are asked for
+        return sign * best
     # torch takes the mean and multiplies it by the whole window, also where a last window runs over the end
     mean = _avg_pool(input.pow(p), kernel_size, stride, 0, ceil_mode, True, None, dims)
     total = mean * prod(each(kernel_size, dims, "kernel_size", 1))

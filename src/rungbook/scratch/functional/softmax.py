@@ -6,10 +6,10 @@ Half precision is summed in float32, as sums of many small terms do not fit its 
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
+
+from rungbook.scratch.functional.notice import warn
 
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
@@ -64,7 +64,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
         dim: the classes' dimension.
     """
     if eps != 1e-10:
-        warnings.warn("gumbel_softmax: `eps` has no effect, and is deprecated", stacklevel=2)
+        warn("gumbel_softmax: `eps` has no effect, and is deprecated", stacklevel=2)
     # -log(u) is an exponential draw
     gumbels = -torch.empty_like(logits, memory_format=torch.legacy_contiguous_format).exponential_().log()
     soft = softmax((logits + gumbels) / tau, dim)
@@ -86,7 +86,7 @@ def _prepared(input: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, torch.d
 def _dimension(name: str, dim: int | None, x: Tensor, stacklevel: int) -> int:
     if dim is not None:
         return dim
-    warnings.warn(f"{name}: leaving `dim` out is deprecated; say dim=X", stacklevel=stacklevel)
+    warn(f"{name}: leaving `dim` out is deprecated; say dim=X", stacklevel=stacklevel)
     return 0 if x.dim() in (0, 1, 3) else 1
 
 

@@ -14,8 +14,15 @@ from torch import Tensor
 def p_norm(x: Tensor, p: float, dim: int | tuple[int, ...] | list[int], keepdim: bool = False) -> Tensor:
     """`sum(|x|^p)^(1/p)`; for p = inf the largest, for -inf the smallest, for 0 the number of entries that are not 0.
 
-    Its slope at 0 is 0, where the formula has none.
+    Its slope at 0 is 0, where the formula has none. Half precision is summed in float32: the square of 256 is more than float16 holds.
+
+    Raises:
+        RuntimeError: the largest, or smallest, of no entries.
     """
+    if x.dtype in (torch.bfloat16, torch.float16):
+        return p_norm(x.float(), p, dim, keepdim).to(x.dtype)
+    if abs(p) == math.inf and x.numel() == 0 and any(x.shape[d] == 0 for d in ((dim,) if isinstance(dim, int) else dim)):
+        raise RuntimeError(f"norm: x {tuple(x.shape)} is empty, the norm of order {p} needs entries along dimension {dim}")
     a = x.abs()
     if p == math.inf:
         return a.amax(dim, keepdim)
