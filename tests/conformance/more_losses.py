@@ -199,5 +199,10 @@ FUNCTIONS: dict[str, Cases] = {
     "cross_entropy": many_dimensions("cross_entropy") + smoothed(),
     "nll_loss": list(many_dimensions("nll_loss")),
     "triplet_margin_loss": [Case("old name of the mean", INPUTS[nn.TripletMarginLoss], {"reduction": "elementwise_mean"})],
+    "multilabel_soft_margin_loss": [
+        Case(f"broadcast {a.shape} {b.shape} {r}", (a, b), {"reduction": r})
+        for a, b in ((numbers(4), probabilities(3, 4)), (numbers(3, 4), probabilities(2, 3, 4)), (numbers(2, 3, 4), probabilities(4)))
+        for r in REDUCTIONS
+    ],
     "kl_div": [Case(f"zeros {r}", (numbers(3), torch.tensor([0.0, 1.0, 0.5], dtype=torch.float64)), {"reduction": r}) for r in REDUCTIONS],
 }

@@ -179,3 +179,25 @@ def test_running_statistics_that_are_not_used_are_refused() -> None:
 def test_refusals_name_what_was_found(call: Callable[[], Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+NORMS: dict[str, Callable[..., Tensor]] = {
+    "layer_norm": lambda f, x, p: f.layer_norm(x, (4,), p, p),
+    "group_norm": lambda f, x, p: f.group_norm(x, 2, p, p),
+    "batch_norm": lambda f, x, p: f.batch_norm(x, None, None, p, p, True),
+    "instance_norm": lambda f, x, p: f.instance_norm(x[:, :, None].expand(-1, -1, 3), None, None, p, p),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_types_that_do_not_fit_raise_as_torch_does(name: str) -> None:
+    """Numbers in double precision through a layer in single precision: a sum of both would pass unnoticed."""
+    for x, p, error in (
+        (torch.randn(3, 4, dtype=torch.float64), torch.ones(4), RuntimeError),
+        (torch.ones(3, 4, dtype=torch.int64), torch.ones(4), NotImplementedError),
+    ):
+        for f in (torch_functional, F):
+            with pytest.raises(error) as raised:
+                NORMS[name](f, x, p)
+        assert str(raised.value).startswith(f"{name}: ")
+    assert NORMS[name](F, torch.randn(3, 4), torch.ones(4)).dtype == torch.float32

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as torch_functional
 from torch import Tensor
 
 from rungbook.scratch import functional as F
@@ -138,3 +139,12 @@ def test_inputs_are_left_alone() -> None:
     F.interpolate(x, (3, 9), mode="bicubic"), F.fold(F.unfold(x, 2), 6, 2), F.adaptive_max_pool2d(x, 4), F.conv2d(x, x[:, :, :2, :2])
     assert x._version == version
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("name", ["adaptive_avg_pool2d", "adaptive_max_pool2d"])
+def test_too_few_dimensions_raise_as_torch_does(name: str) -> None:
+    """One size: RuntimeError; several: ValueError."""
+    for f in (torch_functional, F):
+        for size, error in ((3, RuntimeError), ((3, 3), ValueError)):
+            with pytest.raises(error):
+                getattr(f, name)(torch.zeros(5, 6), size)

@@ -32,8 +32,8 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Sizes) -> Tensor:
         (N, C, O) or (C, O).
 
     Raises:
-        RuntimeError: a size below 0, or their count is not the dimensions'.
-        ValueError: the input has too few dimensions (for 2-D and 3-D, as in torch).
+        RuntimeError: a size below 0, their count is not the dimensions', or the input has others than above.
+        ValueError: the input has too few for several sizes (for 2-D and 3-D, as in torch).
     """
     return _adaptive_avg(input, output_size, 1)
 
@@ -60,8 +60,8 @@ def adaptive_max_pool1d(input: Tensor, output_size: Sizes, return_indices: bool 
         (N, C, O) or (C, O), and the indices if asked for.
 
     Raises:
-        RuntimeError: a size below 0, or their count is not the dimensions'.
-        ValueError: the input has too few dimensions (for 2-D and 3-D, as in torch).
+        RuntimeError: a size below 0, their count is not the dimensions', or the input has others than above.
+        ValueError: the input has too few for several sizes (for 2-D and 3-D, as in torch).
     """
     return _adaptive_max(input, output_size, return_indices, 1)
 
@@ -136,7 +136,7 @@ def _sizes(input: Tensor, output_size: Sizes, dims: int, name: str) -> list[int]
     asked: list[Any] = list(output_size) if isinstance(output_size, tuple | list) else [output_size] * dims
     if len(asked) != dims:
         raise RuntimeError(f"{name}: output_size {output_size} has {len(asked)} numbers, {dims} are needed")
-    if input.dim() <= dims and dims > 1:
+    if input.dim() <= dims and dims > 1 and isinstance(output_size, tuple | list):
         raise ValueError(f"{name}: input {tuple(input.shape)} has {input.dim()} dimensions, at least {dims + 1} are needed")
     batched(input, dims, name)
     sizes = [n if o is None else o for o, n in zip(asked, input.shape[-dims:], strict=True)]

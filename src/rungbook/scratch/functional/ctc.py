@@ -118,7 +118,7 @@ def _lengths(name: str, lengths: Lengths, N: int) -> list[int]:
     if isinstance(lengths, Tensor):
         if lengths.is_floating_point():
             raise RuntimeError(f"ctc_loss: {name} is {lengths.dtype}, integers are needed")
-        lengths = lengths.tolist()
+        lengths = lengths.flatten().tolist()
     numbers = [lengths] if isinstance(lengths, int) else list(lengths)
     if len(numbers) != N:
         raise RuntimeError(f"ctc_loss: {name} has {len(numbers)} entries, log_probs has {N} sequences")

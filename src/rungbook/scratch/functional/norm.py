@@ -28,9 +28,11 @@ def layer_norm(
         eps: added to the variance.
 
     Raises:
-        RuntimeError: a shape does not end in, or is not, normalized_shape.
+        RuntimeError: a shape does not end in, or is not, normalized_shape; or input and parameters are of different types.
+        NotImplementedError: the input has whole numbers.
     """
     shape = _last_dimensions("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    _one_type("layer_norm", input, weight=weight, bias=bias)
     rows = _wide(input).reshape(math.prod(input.shape[: -len(shape)]), math.prod(shape))  # (N, D)
     weight, bias = (None if p is None else p.reshape(-1).to(rows.dtype) for p in (weight, bias))  # (D)
     return normalize_rows(rows, weight, bias, eps).reshape(input.shape).to(input.dtype)
@@ -47,8 +49,14 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
 
     Raises:
         RuntimeError: a shape does not end in, or is not, normalized_shape.
+        ValueError: the input has fewer dimensions than normalized_shape.
+        NotImplementedError: the input has whole numbers.
     """
+    if input.dim() < len(normalized_shape):
+        raise ValueError(f"rms_norm: input {tuple(input.shape)} has fewer dimensions than normalized_shape {tuple(normalized_shape)}")
     shape = _last_dimensions("rms_norm", input, normalized_shape, weight=weight)
+    if not (input.is_floating_point() or input.is_complex()):
+        raise NotImplementedError(f"rms_norm: input is {input.dtype}, a floating type is needed")
     x = _wide(input)
     dims = tuple(range(-len(shape), 0))
     square = (x * x).mean(dims, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps)
@@ -79,7 +87,8 @@ def batch_norm(
 
     Raises:
         ValueError: in training there is one value a channel, or eps is not positive; or only one running statistic is given.
-        RuntimeError: a parameter or buffer has another size than C; or statistics are missing outside training.
+        RuntimeError: a parameter or buffer has another size than C, or another type; or statistics are missing outside training.
+        NotImplementedError: the input has whole numbers.
     """
     if training and math.prod(input.shape[:1] + input.shape[2:]) == 1:
         raise ValueError(f"batch_norm: input {tuple(input.shape)} has one value a channel, in training more are needed for a variance")
@@ -91,6 +100,7 @@ def batch_norm(
     if input.numel() == 0:  # nothing to learn from: the running statistics stay
         return _affine(input.clone(), weight, bias)
     _one_a_channel("batch_norm", input.shape[1], input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _one_type("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     x = _wide(input)
     if training:
         weight, bias = (None if p is None else p.to(x.dtype) for p in (weight, bias))
@@ -140,6 +150,7 @@ def instance_norm(
         raise ValueError(f"instance_norm: input {tuple(input.shape)} has one position, more are needed for a variance")
     N, C = input.shape[:2]
     _one_a_channel("instance_norm", C, input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _one_type("instance_norm", input, weight=weight, bias=bias)
     rows = _wide(input).reshape(N * C, math.prod(input.shape[2:]))  # (N C, positions)
     if running_mean is not None and running_var is not None and input.numel():
         with torch.no_grad():
@@ -171,6 +182,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     if N * C // num_groups * math.prod(input.shape[2:]) == 1:
         raise ValueError(f"group_norm: input {tuple(input.shape)} has one value a group, more are needed for a variance")
     _one_a_channel("group_norm", C, input, weight=weight, bias=bias)
+    _one_type("group_norm", input, weight=weight, bias=bias)
     rows = _wide(input).reshape(N * num_groups, C // num_groups * math.prod(input.shape[2:]))  # (N G, D)
     return _affine(normalize_rows(rows, None, None, eps).reshape(input.shape), weight, bias).to(input.dtype)
 
@@ -231,6 +243,16 @@ def _last_dimensions(name: str, input: Tensor, normalized_shape: Sequence[int], 
         if parameter is not None and tuple(parameter.shape) != shape:
             raise RuntimeError(f"{name}: {what} {tuple(parameter.shape)} is not normalized_shape {shape}")
     return shape
+
+
+def _one_type(name: str, input: Tensor, **parameters: Tensor | None) -> None:
+    """Raise unless all are real numbers of one precision; half precision goes with single, in which it is averaged."""
+    if not input.is_floating_point():
+        raise NotImplementedError(f"{name}: input is {input.dtype}, a floating type is needed")
+    wide = torch.promote_types(input.dtype, torch.float32)
+    for what, parameter in parameters.items():
+        if parameter is not None and torch.promote_types(parameter.dtype, torch.float32) != wide:
+            raise RuntimeError(f"{name}: {what} is {parameter.dtype} and input {input.dtype}; one type is needed")
 
 
 def _one_a_channel(name: str, channels: int, input: Tensor, **parameters: Tensor | None) -> None:

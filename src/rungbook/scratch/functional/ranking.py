@@ -307,7 +307,8 @@ def multilabel_soft_margin_loss(
     reduction = reduction_named(reduction, size_average, reduce, old_name=False)
     check_broadcast("multilabel_soft_margin_loss", input=input, target=target, **({} if weight is None else {"weight": weight}))
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
-    return reduced((loss if weight is None else loss * weight).mean(input.dim() - 1), reduction)
+    loss = loss if weight is None else loss * weight
+    return reduced(loss.sum(input.dim() - 1) / input.shape[-1], reduction)
 
 
 def _hinge(x: Tensor) -> Tensor:
