@@ -148,3 +148,10 @@ def test_too_few_dimensions_raise_as_torch_does(name: str) -> None:
         for size, error in ((3, RuntimeError), ((3, 3), ValueError)):
             with pytest.raises(error):
                 getattr(f, name)(torch.zeros(5, 6), size)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_grid_sample_compiles_whole(mode: str) -> None:
+    image, grid = randn(2, 3, 4, 5), randn(2, 3, 3, 2).detach().tanh()
+    call = lambda x: F.grid_sample(x, grid, mode, align_corners=False)
+    torch.testing.assert_close(torch.compile(call, backend="eager", fullgraph=True)(image), call(image))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import prod
 
 import torch
 from torch import Tensor
@@ -85,10 +84,12 @@ def grid_sample(
     lefts = [c.floor() for c in at]
     shares = [c - left for c, left in zip(at, lefts, strict=True)]
     offsets = (-1, 0, 1, 2) if mode == "bicubic" else (0, 1)
-    weight_of = (lambda share, k: keys(share - k, -0.75)) if mode == "bicubic" else (lambda share, k: share if k else 1 - share)
     total = torch.zeros((), device=input.device, dtype=input.dtype)
     for ks in product(offsets, repeat=len(sizes)):
-        weight = prod((weight_of(s, k) for s, k in zip(shares, ks, strict=True)), start=torch.ones_like(shares[0]))  # (N, O...)
+        weight = torch.ones_like(shares[0])  # (N, O...)
+        for share, k in zip(shares, ks, strict=True):
+            near = share if k else 1 - share  # bilinear: the nearer of two pixels counts more
+            weight = weight * (keys(share - k, -0.75) if mode == "bicubic" else near)
         seen = _read(input, [left + k for left, k in zip(lefts, ks, strict=True)], padding_mode, align)  # (N, C, O...)
         total = total + seen * weight.unsqueeze(1)
     return total
