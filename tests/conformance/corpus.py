@@ -69,7 +69,7 @@ def error_cases(cls: type) -> list[Any]:
     return list(info.module_error_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=False, training=True))
 
 
-def function_cases(name: str, limit: int = 400) -> list[Case]:
+def function_cases(name: str, limit: int = 60) -> list[Case]:
     """Samples of a function of torch.nn.functional, by its name there; our own rows are added.
 
     Args:

@@ -16,3 +16,10 @@ from rungbook.scratch import functional
 def test_function(name: str, counts: dict[str, Counts]) -> None:
     agree = partial(functions_agree, getattr(functional, name), getattr(torch.nn.functional, name))
     compare_all(f"nn.functional.{name}", function_cases(name), agree, counts)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", functional.__all__)
+def test_function_on_every_sample(name: str) -> None:
+    agree = partial(functions_agree, getattr(functional, name), getattr(torch.nn.functional, name))
+    compare_all(f"nn.functional.{name}", function_cases(name, limit=10**9), agree, {})
