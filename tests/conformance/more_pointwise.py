@@ -26,6 +26,43 @@ KINKS = (-6.0, -3.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 3.0, 6.0)
 LARGE = (-1e300, -1e4, -800.0, -90.0, -21.0, -20.0, 19.9, 20.0, 20.1, 90.0, 800.0, 1e4, 1e300)
 
 
+# what each is called with besides; in place only where torch has it
+# celu's alpha a power of 2: torch keeps 1 / alpha in single precision
+CALLS: dict[str, list[dict[str, Any]]] = {
+    "relu": [{}, {"inplace": True}],
+    "relu6": [{}, {"inplace": True}],
+    "leaky_relu": [{}, {"negative_slope": 0.3, "inplace": True}, {"negative_slope": -1.0}],
+    "rrelu": [{}, {"training": True}, {"lower": 0.1, "upper": 0.9, "training": True, "inplace": True}, {"inplace": True}],
+    "threshold": [{"threshold": 0.5, "value": 2.0}, {"threshold": 0.0, "value": -1.0, "inplace": True}],
+    "hardtanh": [{}, {"min_val": -0.5, "max_val": 3.0, "inplace": True}],
+    "hardsigmoid": [{}, {"inplace": True}],
+    "hardswish": [{}, {"inplace": True}],
+    "hardshrink": [{}, {"lambd": 0.0}, {"lambd": 3.0}],
+    "softshrink": [{}, {"lambd": 0.0}, {"lambd": 3.0}],
+    "sigmoid": [{}],
+    "logsigmoid": [{}],
+    "tanh": [{}],
+    "tanhshrink": [{}],
+    "softsign": [{}],
+    "softplus": [{}, {"beta": 3.0, "threshold": 1.0}, {"beta": 0.2}, {"threshold": -1.0}],
+    "silu": [{}, {"inplace": True}],
+    "mish": [{}, {"inplace": True}],
+    "gelu": [{}, {"approximate": "tanh"}],
+    "elu": [{}, {"alpha": 0.3, "inplace": True}],
+    "celu": [{}, {"alpha": 0.5, "inplace": True}, {"alpha": 2.0}],
+    "selu": [{}, {"inplace": True}],
+    "relu_": [{}],
+    "leaky_relu_": [{}, {"negative_slope": 0.3}],
+    "rrelu_": [{}, {"lower": 0.1, "upper": 0.9, "training": True}],
+    "threshold_": [{"threshold": 0.5, "value": 2.0}],
+    "hardtanh_": [{}, {"min_val": -0.5, "max_val": 3.0}],
+    "elu_": [{}, {"alpha": 0.3}],
+    "celu_": [{}, {"alpha": 0.5}],
+    "selu_": [{}],
+}
+"""Activation -> what it is called with besides its input."""
+
+
 def pointwise() -> dict[str, list[Case]]:
     """Each activation at its kinks, at large and tiny numbers, at NaN, over its input, and on what is not contiguous."""
     odd = {
@@ -36,40 +73,6 @@ def pointwise() -> dict[str, list[Case]]:
         "transposed": lambda: randn(4, 3).detach().t().requires_grad_(),
         "empty": lambda: randn(0, 3),
         "one": lambda: randn(),
-    }
-    # what each is called with besides; in place only where torch has it
-    # celu's alpha a power of 2: torch keeps 1 / alpha in single precision
-    calls: dict[str, list[dict[str, Any]]] = {
-        "relu": [{}, {"inplace": True}],
-        "relu6": [{}, {"inplace": True}],
-        "leaky_relu": [{}, {"negative_slope": 0.3, "inplace": True}, {"negative_slope": -1.0}],
-        "rrelu": [{}, {"training": True}, {"lower": 0.1, "upper": 0.9, "training": True, "inplace": True}, {"inplace": True}],
-        "threshold": [{"threshold": 0.5, "value": 2.0}, {"threshold": 0.0, "value": -1.0, "inplace": True}],
-        "hardtanh": [{}, {"min_val": -0.5, "max_val": 3.0, "inplace": True}],
-        "hardsigmoid": [{}, {"inplace": True}],
-        "hardswish": [{}, {"inplace": True}],
-        "hardshrink": [{}, {"lambd": 0.0}, {"lambd": 3.0}],
-        "softshrink": [{}, {"lambd": 0.0}, {"lambd": 3.0}],
-        "sigmoid": [{}],
-        "logsigmoid": [{}],
-        "tanh": [{}],
-        "tanhshrink": [{}],
-        "softsign": [{}],
-        "softplus": [{}, {"beta": 3.0, "threshold": 1.0}, {"beta": 0.2}, {"threshold": -1.0}],
-        "silu": [{}, {"inplace": True}],
-        "mish": [{}, {"inplace": True}],
-        "gelu": [{}, {"approximate": "tanh"}],
-        "elu": [{}, {"alpha": 0.3, "inplace": True}],
-        "celu": [{}, {"alpha": 0.5, "inplace": True}, {"alpha": 2.0}],
-        "selu": [{}, {"inplace": True}],
-        "relu_": [{}],
-        "leaky_relu_": [{}, {"negative_slope": 0.3}],
-        "rrelu_": [{}, {"lower": 0.1, "upper": 0.9, "training": True}],
-        "threshold_": [{"threshold": 0.5, "value": 2.0}],
-        "hardtanh_": [{}, {"min_val": -0.5, "max_val": 3.0}],
-        "elu_": [{}, {"alpha": 0.3}],
-        "celu_": [{}, {"alpha": 0.5}],
-        "selu_": [{}],
     }
     whole = torch.tensor([0, 1, 3, 5, 7])
     kinds = {"whole": whole, "signed": whole - 3, "bytes": whole.byte()}
@@ -92,7 +95,7 @@ def pointwise() -> dict[str, list[Case]]:
             ),
             *others.get(name, []),
         ]
-        for name, every in calls.items()
+        for name, every in CALLS.items()
     }
 
 

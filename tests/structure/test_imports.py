@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trees import parsed
 
 EVERYTHING = {
     "errors",
@@ -103,7 +104,7 @@ def src(checkout: Path) -> Path:
 
 @functools.cache
 def parse(folder: Path) -> dict[Path, ast.Module]:
-    return {p: ast.parse(p.read_text(encoding="utf-8"), str(p)) for p in sorted(folder.rglob("*.py"))}
+    return {p: parsed(p) for p in sorted(folder.rglob("*.py"))}
 
 
 def test_every_part_has_a_rule(src: Path) -> None:

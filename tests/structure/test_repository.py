@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from trees import parsed
 
 MACHINE_PATH = re.compile(r"(?<![\w.$}~:/-])/(?:work|root|home/[a-z]\w*|opt|Users/\w+|mnt)(?:/|\b)")
 """An absolute path that only exists on somebody's machine."""
@@ -94,7 +95,7 @@ def skips_without_reason(tree: ast.AST) -> list[int]:
 
 
 def test_every_skip_says_why(checkout: Path) -> None:
-    found = {p.name: lines for p in (checkout / "tests").rglob("*.py") if (lines := skips_without_reason(ast.parse(p.read_text())))}
+    found = {p.name: lines for p in (checkout / "tests").rglob("*.py") if (lines := skips_without_reason(parsed(p)))}
     assert not found
     assert skips_without_reason(
         ast.parse("@pytest.mark.skip\ndef test_a(): ...\n@pytest.mark.skipif(True)\ndef test_b():\n    pytest.skip()")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SHIPPED = {"rungbook/ledger.jsonl": "results/ledger.jsonl"}
+SHIPPED = {"rungbook/ledger.jsonl": "results/ledger.jsonl", "rungbook/twins.json": "results/twins.json"}
 """Name in the wheel -> place in the checkout, of what is no code and comes along."""
 
 

@@ -94,15 +94,7 @@ def embedding_bag(
         IndexError: an index is no row.
     """
     _fitting_bags(input, weight, offsets, per_sample_weights, mode, scale_grad_by_freq, sparse)
-    if offsets is None:
-        B, L = input.shape
-        bag = torch.arange(B, device=input.device).repeat_interleave(L)  # (n)
-        index = input.reshape(-1)
-    else:
-        index = input
-        B = len(offsets) - include_last_offset
-        _in_order(offsets, len(index))
-        bag = torch.bucketize(torch.arange(len(index), device=index.device), offsets[:B].long(), right=True) - 1  # (n)
+    index, bag, B = _bags(input, offsets, include_last_offset)
     padding_idx = row_number("embedding_bag", padding_idx, len(weight))
     _rows_exist("embedding_bag", index, weight)
     if max_norm is not None:
@@ -120,6 +112,16 @@ def embedding_bag(
         return total.to(weight.dtype)
     sizes = total.new_zeros(B).index_add(0, bag, present.to(total.dtype))
     return (total / sizes.clamp(min=1).unsqueeze(1)).to(weight.dtype)
+
+
+def _bags(input: Tensor, offsets: Tensor | None, include_last_offset: bool) -> tuple[Tensor, Tensor, int]:
+    """The indices in one row (n), the bag of each (n), and how many bags there are."""
+    if offsets is None:
+        B, L = input.shape
+        return input.reshape(-1), torch.arange(B, device=input.device).repeat_interleave(L), B
+    B = len(offsets) - include_last_offset
+    _in_order(offsets, len(input))
+    return input, torch.bucketize(torch.arange(len(input), device=input.device), offsets[:B].long(), right=True) - 1, B
 
 
 class SparseRows(torch.autograd.Function):
