@@ -1,6 +1,7 @@
 """Smooth activations, written so that neither a value nor a slope overflows: every exponential is of something at most 0.
 
 For that `-|x|` is needed, with a slope of -1 (or 1) at 0, where `abs` has 0: the slopes of the pieces on both sides then agree.
+Whole numbers are taken where torch takes them, and refused with a NotImplementedError elsewhere.
 A function in place keeps what its derivative needs: it is computed from a copy, and then written over the input.
 """
 
@@ -10,6 +11,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from rungbook.scratch.functional.number_types import need_fractions
 
 # both to all digits from Klambauer et al. (2017): with them, mean 0 and variance 1 stay as they are
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -60,6 +63,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     Args:
         input: any shape.
     """
+    need_fractions("logsigmoid", input)
     return torch.where(input < 0, input, 0) - minus_abs(input).exp().log1p()
 
 
@@ -71,6 +75,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
         beta: sharpness.
         threshold: where beta x is above it the result is x itself.
     """
+    need_fractions("softplus", input)
     z = beta * input
     soft = torch.where(z < 0, 0, z) + minus_abs(z).exp().log1p()
     return torch.where(z > threshold, input, soft / beta)
@@ -83,6 +88,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: write the result over the input.
     """
+    need_fractions("silu", input)
     return input.copy_(silu(input.clone())) if inplace else input * sigmoid(input)
 
 
@@ -93,6 +99,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: write the result over the input.
     """
+    need_fractions("mish", input)
     return input.copy_(mish(input.clone())) if inplace else input * tanh(softplus(input))
 
 
@@ -106,13 +113,14 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     Raises:
         RuntimeError: approximate is neither.
     """
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"gelu: approximate is {approximate!r}, 'none' or 'tanh' is needed")
+    need_fractions("gelu", input)
     if approximate == "none":
         return input * 0.5 * (1 + torch.erf(input * math.sqrt(0.5)))
-    if approximate == "tanh":
-        if input.dtype == torch.float16:  # the cube of 41 does not fit
-            return gelu(input.float(), approximate="tanh").half()
-        return input * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)))
-    raise RuntimeError(f"gelu: approximate is {approximate!r}, 'none' or 'tanh' is needed")
+    if input.dtype == torch.float16:  # the cube of 41 does not fit
+        return gelu(input.float(), approximate="tanh").half()
+    return input * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)))
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -123,6 +131,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         alpha: -alpha is the limit below.
         inplace: write the result over the input.
     """
+    need_fractions("elu", input)
     return elu_(input, alpha) if inplace else torch.where(input <= 0, alpha * input.clamp(max=0).expm1(), input)
 
 
@@ -144,6 +153,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """
     if alpha == 0:
         raise RuntimeError("celu: alpha is 0, the input is divided by it")
+    need_fractions("celu", input)
     return celu_(input, alpha) if inplace else torch.where(input <= 0, alpha * (input.clamp(max=0) / alpha).expm1(), input)
 
 
@@ -159,6 +169,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: write the result over the input.
     """
+    need_fractions("selu", input)
     return selu_(input) if inplace else SELU_SCALE * elu(input, SELU_ALPHA)
 
 
@@ -200,5 +211,6 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     size = input.shape[dim]
     if size % 2:
         raise RuntimeError(f"glu: input {tuple(input.shape)} has {size} entries in dimension {dim}, an even number is needed")
+    need_fractions("glu", input)
     a, b = input.narrow(dim, 0, size // 2), input.narrow(dim, size // 2, size // 2)
     return a * sigmoid(b)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.loss_common import check_classes, reduced, reduction_named, wide
+from rungbook.scratch.functional.number_types import need_fractions
 
 Lengths = Tensor | Sequence[int] | int
 
@@ -44,11 +45,13 @@ def ctc_loss(
         zero_infinity: an infinite loss (a target that needs more frames than there are) counts as 0 and has no slope.
 
     Raises:
+        NotImplementedError: log_probs has whole numbers.
         IndexError: a label is negative or not below C.
         ValueError: there is no such reduction.
         RuntimeError: shapes, types or lengths do not fit.
     """
     reduction = reduction_named(reduction)
+    need_fractions("ctc_loss", log_probs, argument="log_probs")
     (log_probs,) = wide(log_probs)
     if log_probs.dim() not in (2, 3) or log_probs.numel() == 0:
         raise RuntimeError(f"ctc_loss: log_probs {tuple(log_probs.shape)} needs the shape (T, N, C) or (T, C), and not to be empty")

@@ -1,6 +1,7 @@
 """Dropout: setting random parts of an input to 0 in training. Hinton et al. (2012); Srivastava et al. (2014).
 
 The random draws are torch's on a CPU, one for each element (or channel) and in the same order, so equal seeds give equal results.
+Whole numbers come through where nothing, or everything, is dropped; else they are refused with a RuntimeError, as by torch.
 Shapes: N batch, C channels, * any further dimensions.
 """
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from rungbook.scratch.functional.activation import SELU_ALPHA, SELU_SCALE
 from rungbook.scratch.functional.notice import warn
+from rungbook.scratch.functional.number_types import need_fractions
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -125,6 +127,7 @@ def _probability(name: str, p: float) -> None:
 
 def _kept(name: str, input: Tensor, p: float, channels: bool) -> Tensor:
     """1 for what stays and 0 for what goes: for each element, or for each channel as (N, C, 1, ...)."""
+    need_fractions(name, input, RuntimeError)
     if not channels:
         return torch.empty_like(input).bernoulli_(1 - p)
     if input.dim() < 2:

@@ -1,6 +1,7 @@
 """Activations made of straight pieces: at a kink the slope is that of the piece torch counts the kink to, so choices are made by `where`.
 
 `clamp` would read shorter and be wrong there: its slope is 1 at both of its ends, relu's at 0 is 0.
+Whole numbers are taken where torch takes them, and refused as torch refuses them elsewhere.
 A function in place keeps what its derivative needs: it is computed from a copy, and then written over the input.
 """
 
@@ -8,6 +9,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from rungbook.scratch.functional.number_types import need_fractions
+
+
+def _no_booleans(name: str, input: Tensor, error: type[Exception] = NotImplementedError) -> None:
+    if input.dtype == torch.bool:
+        raise error(f"{name}: input is {input.dtype}, numbers are needed")
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -17,11 +25,13 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: write the result over the input.
     """
+    _no_booleans("relu", input, RuntimeError)
     return relu_(input) if inplace else torch.where(input <= 0, 0, input)
 
 
 def relu_(input: Tensor) -> Tensor:
     """`relu` written over its input."""
+    _no_booleans("relu", input, RuntimeError)
     return input.masked_fill_(input <= 0, 0)
 
 
@@ -33,6 +43,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
         negative_slope: slope at 0 and below.
         inplace: write the result over the input.
     """
+    need_fractions("leaky_relu", input)
     return leaky_relu_(input, negative_slope) if inplace else torch.where(input > 0, input, input * negative_slope)
 
 
@@ -76,6 +87,7 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     """
     if not lower <= upper:
         raise RuntimeError(f"rrelu: lower ({lower}) is above upper ({upper})")
+    need_fractions("rrelu", input)
     if inplace:
         return rrelu_(input, lower, upper, training)
     if not training:
@@ -101,6 +113,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
         value: what stands elsewhere.
         inplace: write the result over the input.
     """
+    _no_booleans("threshold", input)
     if inplace:
         return threshold_(input, threshold, value)
     return torch.where(input <= threshold, value if input.is_floating_point() else int(value), input)
@@ -108,6 +121,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """`threshold` written over its input."""
+    _no_booleans("threshold", input)
     return input.masked_fill_(input <= threshold, value)
 
 
@@ -121,9 +135,13 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 
     Raises:
         ValueError: min_val is above max_val.
+        RuntimeError: the input holds truth values, or has no negative numbers and a bound is one.
     """
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val ({min_val}) is above max_val ({max_val})")
+    _no_booleans("hardtanh", input, RuntimeError)
+    if input.dtype == torch.uint8 and int(min(min_val, max_val)) < 0:
+        raise RuntimeError(f"hardtanh: input is {input.dtype}, which has no negative numbers; min_val ({min_val}) must not be one")
     if inplace:
         return hardtanh_(input, min_val, max_val)
     if not input.is_floating_point():  # whole numbers stay whole
@@ -153,6 +171,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: write the result over the input.
     """
+    need_fractions("hardsigmoid", input)
     if inplace:
         return input.copy_(hardsigmoid(input.clone()))
     return torch.where(input <= -3, 0, torch.where(input >= 3, 1, (input + 3) / 6))
@@ -165,6 +184,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
         input: any shape.
         inplace: write the result over the input.
     """
+    need_fractions("hardswish", input)
     return input.copy_(hardswish(input.clone())) if inplace else input * hardsigmoid(input)
 
 
@@ -175,6 +195,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
         input: any shape.
         lambd: half the width of what becomes 0.
     """
+    need_fractions("hardshrink", input)
     return torch.where((input >= -lambd) & (input <= lambd), 0, input)
 
 
@@ -188,6 +209,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     Raises:
         RuntimeError: lambd is negative.
     """
+    need_fractions("softshrink", input)
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambd is {lambd}, at least 0 is needed")
     moved = torch.where(input > lambd, input - lambd, input + lambd)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rungbook.scratch.functional.notice import warn
+from rungbook.scratch.functional.number_types import need_fractions
 
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
@@ -78,8 +79,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 def _prepared(input: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, torch.dtype]:
     """The input in the type that is computed in, and the type of the result."""
     x = input if dtype is None else input.to(dtype)
-    if not (x.is_floating_point() or x.is_complex()):
-        raise NotImplementedError(f"softmax: input is {x.dtype}, a floating-point type is needed (dtype=torch.float32 converts it first)")
+    need_fractions("softmax", x, hint=" (dtype=torch.float32 converts it first)")
     return (x.float() if x.dtype in (torch.bfloat16, torch.float16) else x), x.dtype
 
 

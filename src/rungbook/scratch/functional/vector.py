@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from rungbook.scratch.functional.number_types import need_fractions
+
 
 def p_norm(x: Tensor, p: float, dim: int | tuple[int, ...] | list[int], keepdim: bool = False) -> Tensor:
     """`sum(|x|^p)^(1/p)`; for p = inf the largest, for -inf the smallest, for 0 the number of entries that are not 0.
@@ -47,7 +49,11 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
         dim: the vectors' dimension.
         eps: smallest divisor.
         out: the result is written over it; then there is no gradient.
+
+    Raises:
+        RuntimeError: the input has whole numbers.
     """
+    need_fractions("normalize", input, RuntimeError)
     if out is not None:
         with torch.no_grad():
             return out.resize_(input.shape).copy_(normalize(input, p, dim, eps))
@@ -66,7 +72,15 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
     Returns:
         The broadcast shape without dim.
+
+    Raises:
+        RuntimeError: both have whole numbers.
     """
+    if not (x2.is_floating_point() or x2.is_complex()):
+        need_fractions("cosine_similarity", x1, RuntimeError, "x1", ", or one of x2")
+        x2 = x2.to(x1.dtype)
+    elif not (x1.is_floating_point() or x1.is_complex()):
+        x1 = x1.to(x2.dtype)
     x1, x2 = torch.broadcast_tensors(x1, x2)
     lengths = (p_norm(x, 2.0, dim, keepdim=True) for x in (x1, x2))
     n1, n2 = (torch.where(n < eps, eps + (n - n.detach()), n) for n in lengths)
