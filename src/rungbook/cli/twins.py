@@ -69,7 +69,8 @@ def _kind(out: Any, kind: str, table: Any) -> None:
         return
     plain(out, f"{title}  {ours}", "bold")
     if kind == "tape":
-        plain(out, f"  {len(rows)} operations on {sum(p.passed for p in rows):,} cases; by name: --json")
+        operations = sum(not p.short.startswith(("nn.", "functional.")) for p in rows)
+        plain(out, f"  every layer and function above and {operations} operations, {sum(p.passed for p in rows):,} cases; by name: --json")
         return
     shown = Table("  part", "cases", "left out", "cost (range)", box=None, header_style="dim")
     for p in rows:

@@ -44,12 +44,12 @@ class Part:
     @property
     def kind(self) -> str:
         """Key of `KINDS`."""
-        return self.name.rpartition(".")[0]
+        return "tape" if self.name.startswith("tape.") else self.name.rpartition(".")[0]
 
     @property
     def short(self) -> str:
         """The name without its kind."""
-        return self.name.rpartition(".")[2]
+        return self.name.removeprefix(self.kind + ".")
 
     @property
     def left_out(self) -> int:
@@ -83,11 +83,7 @@ def load_parts() -> Parts:
         raise EnvironmentProblem("E405", f"{path} is not there: nothing was compared yet.", "pytest tests/conformance --record-twins")
     found = json.loads(path.read_text())
     order = list(KINDS)
-    rows = [
-        Part(name, row.get("passed", 0), row.get("listed", {}), tuple(row.get("cost", ())))
-        for name, row in found["parts"].items()
-        if name.rpartition(".")[0] in KINDS
-    ]
+    rows = [Part(name, row.get("passed", 0), row.get("listed", {}), tuple(row.get("cost", ()))) for name, row in found["parts"].items()]
     rows.sort(key=lambda p: (order.index(p.kind), p.name.lower()))
     return Parts(tuple(rows), found["torch"], found.get("machine", {}))
 
@@ -114,7 +110,9 @@ def page(table: Parts) -> str:
             continue
         lines += ["", f"## {title}", "", f"`{ours}` for `{theirs}`.", ""]
         if kind == "tape":
-            lines.append(f"{len(rows)} operations, {sum(p.passed for p in rows):,} cases: " + ", ".join(f"`{p.short}`" for p in rows) + ".")
+            operations = [p.short for p in rows if not p.short.startswith(("nn.", "functional."))]
+            lines.append(f"{sum(p.passed for p in rows):,} cases of every layer and function above and of {len(operations)} operations:")
+            lines.append(", ".join(f"`{name}`" for name in operations) + ".")
             continue
         costs = any(p.cost for p in rows)
         lines += ["| part | cases | left out |" + (" cost |" if costs else ""), "|---|---|---|" + ("---|" if costs else "")]
