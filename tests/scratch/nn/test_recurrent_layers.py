@@ -111,6 +111,56 @@ def test_refused_when_called(kind: str) -> None:
         layer(torch.zeros(6, 2, 3).double())
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_checks_one_by_one(kind: str, batch_first: bool) -> None:
+    options = {"num_layers": 2, "bidirectional": True, "batch_first": batch_first} | ({"proj_size": 2} if kind == "LSTM" else {})
+    layers = pair(kind, **options)
+    x, packed, sizes = torch.zeros(6, 5, 3), torch.zeros(8, 3), torch.tensor([4, 3, 1])
+    h = torch.randn(4, 6 if batch_first else 5, 2 if kind == "LSTM" else 4)
+    state = (h, torch.randn(*h.shape[:2], 4)) if kind == "LSTM" else h
+    order = torch.randperm(h.shape[1])
+    ours, theirs = layers[1], layers[0]
+    assert ours.get_expected_hidden_size(x, None) == theirs.get_expected_hidden_size(x, None) == h.shape
+    assert ours.get_expected_hidden_size(packed, sizes) == theirs.get_expected_hidden_size(packed, sizes)
+    if kind == "LSTM":
+        assert ours.get_expected_cell_size(x, None) == theirs.get_expected_cell_size(x, None) == state[1].shape
+    assert ours.permute_hidden(state, None) is state
+    for a, b in zip(ours.permute_hidden(state, order), theirs.permute_hidden(state, order), strict=True):
+        assert torch.equal(a, b)
+    wrong = (h, h[:1]) if kind == "LSTM" else h[:1]
+    for layer in layers:
+        layer.check_forward_args(x, state, None)
+        layer.check_input(packed, sizes)
+        layer.check_hidden_size(h, tuple(h.shape))
+        for refused in (
+            lambda layer=layer: layer.check_forward_args(x, wrong, None),
+            lambda layer=layer: layer.check_input(x, sizes),
+            lambda layer=layer: layer.check_input(packed, None),
+            lambda layer=layer: layer.check_hidden_size(h, (1, 2, 3)),
+        ):
+            with pytest.raises(RuntimeError):
+                refused()
+        with pytest.raises(ValueError, match=r"float64"):
+            layer.check_input(x.double(), None)
+        with pytest.raises(RuntimeError, match=r"wanted \(1, 2, 3\)"):
+            layer.check_hidden_size(h, (1, 2, 3), "wanted {}, found {}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forward_asks_a_check_put_in_its_place(kind: str) -> None:
+    class Asked(Exception):
+        pass
+
+    class Layer(getattr(nn, kind)):  # type: ignore[misc]
+        def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
+            raise Asked
+
+    h = torch.zeros(1, 2, 4)
+    with pytest.raises(Asked):
+        Layer(3, 4)(torch.zeros(6, 2, 3), (h, h) if kind == "LSTM" else h)
+
+
 def test_refused_when_made() -> None:
     with pytest.raises(ValueError, match=r"proj_size \(4\) must be 0 \(none\) or less than hidden_size \(4\)"):
         nn.LSTM(3, 4, proj_size=4)

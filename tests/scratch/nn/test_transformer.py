@@ -190,3 +190,59 @@ def test_refused() -> None:
     nested = torch.nested.nested_tensor([torch.zeros(2, 8), torch.zeros(3, 8)], layout=torch.jagged)
     with pytest.raises(NotImplementedError, match="nested tensors"):
         nn.MultiheadAttention(8, 2, batch_first=True)(nested, nested, nested)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_keys_of_another_size_are_named(batch_first: bool) -> None:
+    tgt, memory = torch.zeros(3, 3, 8), torch.zeros(3, 3, 6)
+    for module in (torch.nn, nn):
+        layer = module.TransformerDecoderLayer(8, 2, 16, batch_first=batch_first)
+        ours = r"key \(3, 3, 6\) has 6 features, in_proj_weight \(24, 8\) needs 8"
+        with pytest.raises(RuntimeError, match=ours if module is nn else "cannot be multiplied"):
+            layer(tgt, memory)
+
+
+def test_keys_of_another_batch_are_refused() -> None:
+    """Were they spread over the queries' sequences, one sequence would answer for all in silence."""
+    query, key = torch.zeros(3, 1, 8), torch.zeros(4, 2, 8)
+    for module in (torch.nn, nn):
+        attention = module.MultiheadAttention(8, 2)
+        for q, k in ((query, key), (key, query)):
+            with pytest.raises(RuntimeError, match=f"key holds {k.shape[1]} sequences, query {q.shape[1]}" if module is nn else "invalid"):
+                attention(q, k, k)
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
+@pytest.mark.parametrize("shape", [(), (8,), (2, 3, 1, 8)], ids=str)
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", ["encoder", "decoder", "Transformer"])
+def test_dimensions_refused_as_by_torch(kind: str, batch_first: bool, shape: tuple[int, ...]) -> None:
+    raised = []
+    for module in (torch.nn, nn):
+        model = module.Transformer(8, 2, 1, 1, 16, batch_first=batch_first)
+        part, x = model if kind == "Transformer" else getattr(model, kind), torch.zeros(shape)
+        with pytest.raises((IndexError, AssertionError)) as found:
+            part(x) if kind == "encoder" else part(x, x)
+        raised.append(found)
+    assert raised[0].type is raised[1].type
+    assert str(shape) in str(raised[1].value)
+
+
+@pytest.mark.parametrize("padding", [None, LAST_HIDDEN], ids=["none", "padding"])
+@pytest.mark.parametrize("mask", [None, CAUSAL.isinf(), drawn(6, 5, 5) < 0], ids=["none", "of all", "of each head"])
+def test_merged_masks(mask: Tensor | None, padding: Tensor | None) -> None:
+    query = torch.zeros(3, 5, 8)
+    merged = [module.MultiheadAttention(8, 2, batch_first=True).merge_masks(mask, padding, query) for module in (torch.nn, nn)]
+    assert merged[0][1] == merged[1][1]
+    if merged[0][0] is None:
+        assert merged[1][0] is None
+    else:
+        torch.testing.assert_close(merged[1][0], merged[0][0], rtol=0, atol=0)
+
+
+def test_masks_that_cannot_be_merged() -> None:
+    attention, query = nn.MultiheadAttention(8, 2), torch.zeros(3, 5, 8)
+    with pytest.raises(RuntimeError, match=r"attn_mask is \(1, 5\), query \(3, 5, 8\) needs \(5, 5\) or \(6, 5, 5\)"):
+        attention.merge_masks(torch.zeros(1, 5), None, query)
+    with pytest.raises(RuntimeError, match=r"key_padding_mask is \(3, 4\), query \(3, 5, 8\) needs \(3, 5\)"):
+        attention.merge_masks(torch.zeros(5, 5), torch.zeros(3, 4), query)

@@ -62,7 +62,9 @@ def multi_head_attention_forward(
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _projected(query, key, value, together, in_proj_weight, separate, in_proj_bias)
     k, v = _and_one_more(k, v, bias_k, bias_v, static_k, static_v)
-    q, k, v = _heads(q, num_heads), _heads(k, num_heads, static_k), _heads(v, num_heads, static_v)
+    N = query.shape[1]
+    q = _heads("query", q, N, num_heads)
+    k, v = _heads("key", k, N, num_heads, static_k), _heads("value", v, N, num_heads, static_v)
     if add_zero_attn:
         k, v = (torch.cat([x, x.new_zeros(*x.shape[:2], 1, x.shape[3])], 2) for x in (k, v))  # (N, h, S + 1, d)
     mask = None if mask is None else F.pad(mask, (0, k.shape[2] - mask.shape[-1]))  # what was added is never hidden
@@ -136,6 +138,12 @@ def _projected(
             raise AssertionError("in_proj_weight is missing, and use_separate_proj_weight is False")
         if together:
             return F.linear(query, weight, bias).chunk(3, -1)
+        if key.shape[-1] != weight.shape[-1]:
+            raise RuntimeError(
+                f"key {tuple(key.shape)} has {key.shape[-1]} features, in_proj_weight {tuple(weight.shape)} needs {weight.shape[-1]}"
+            )
+        if len(weight) != 3 * weight.shape[-1]:
+            raise RuntimeError(f"in_proj_weight is {tuple(weight.shape)}, {(3 * weight.shape[-1], weight.shape[-1])} is needed")
         separate = weight.chunk(3)
     E, projected = query.shape[-1], []
     biases: tuple[Tensor | None, ...] = (None, None, None) if bias is None else bias.chunk(3)
@@ -161,13 +169,15 @@ def _and_one_more(
     return torch.cat([k, bias_k.expand(1, k.shape[1], -1)]), torch.cat([v, bias_v.expand(1, v.shape[1], -1)])
 
 
-def _heads(x: Tensor, num_heads: int, static: Tensor | None = None) -> Tensor:
+def _heads(name: str, x: Tensor, N: int, num_heads: int, static: Tensor | None = None) -> Tensor:
     """Features by heads, (S, N, E) -> (N, h, S, d); or what is to stand in their place."""
-    N, d = x.shape[1], x.shape[2] // num_heads
+    d = x.shape[2] // num_heads
     if static is None:
+        if x.shape[1] != N:
+            raise RuntimeError(f"{name} holds {x.shape[1]} sequences, query {N}")
         return x.unflatten(-1, (num_heads, d)).permute(1, 2, 0, 3)
     if static.dim() != 3 or static.shape[0] != N * num_heads or static.shape[2] != d:
-        raise AssertionError(f"static_k or static_v is {tuple(static.shape)}, ({N * num_heads}, *, {d}) is needed")
+        raise AssertionError(f"static_{name[0]} is {tuple(static.shape)}, ({N * num_heads}, *, {d}) is needed")
     return static.unflatten(0, (N, num_heads))
 
 

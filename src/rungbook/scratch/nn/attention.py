@@ -159,3 +159,30 @@ class MultiheadAttention(Module):
             is_causal=is_causal,
         )
         return output.transpose(0, 1) if turned else output, weights
+
+    def merge_masks(self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor) -> tuple[Tensor | None, int | None]:
+        """Both masks as one, as torch's fused kernels take it; `forward` needs no such form, and this is for code that asks for it.
+
+        Args:
+            attn_mask: (L, L) or (N h, L, L).
+            key_padding_mask: (N, L), of the same kind: booleans, or numbers to add to the scores.
+            query: (N, L, E).
+
+        Returns:
+            The mask and its kind: key_padding_mask as it is and 1; with an attn_mask (N, h, L, L) and 2; without any None and None.
+
+        Raises:
+            RuntimeError: the shapes do not fit together.
+        """
+        if attn_mask is None:
+            return key_padding_mask, None if key_padding_mask is None else 1
+        N, L, _ = query.shape
+        for name, mask, fitting in (
+            ("attn_mask", attn_mask, [(L, L), (N * self.num_heads, L, L)]),
+            ("key_padding_mask", key_padding_mask, [(N, L)]),
+        ):
+            if mask is not None and mask.shape not in fitting:
+                needed = " or ".join(map(str, fitting))
+                raise RuntimeError(f"merge_masks: {name} is {tuple(mask.shape)}, query {tuple(query.shape)} needs {needed}")
+        merged = attn_mask.expand(N, self.num_heads, L, L) if attn_mask.dim() == 2 else attn_mask.unflatten(0, (N, self.num_heads))
+        return merged if key_padding_mask is None else merged + key_padding_mask.view(N, 1, 1, L), 2

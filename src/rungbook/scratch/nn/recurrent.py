@@ -166,45 +166,92 @@ class RNNBase(Module):
         """The parameters of each layer and direction."""
         return [[getattr(self, name) for name in names] for names in self._all_weights]
 
-    def _state_sizes(self) -> list[int]:
-        """Features of each tensor of the state."""
-        return [self.proj_size or self.hidden_size]
+    # The five that follow are torch's: layers made from these call them, or put others in their place.
+    # batch_sizes are those of a packed batch, else None.
+
+    def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+        """The shape a state h must have: (L D, N, P)."""
+        return self._state_shape(input, batch_sizes, self.proj_size or self.hidden_size)
+
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
+        """Raise unless the input is one that the layer can read.
+
+        Args:
+            input: (T, N, I), (N, T, I) with batch_first, or (all steps of all sequences, I) if packed.
+            batch_sizes: of a packed batch.
+
+        Raises:
+            ValueError: its type is not that of the weights.
+            RuntimeError: its shape is another.
+        """
+        weight = getattr(self, self._flat_weights_names[0])
+        if input.dtype != weight.dtype and not under_autocast(input):
+            raise ValueError(f"input is {input.dtype}, the weights are {weight.dtype}; convert one of them with .to(dtype)")
+        needed = 3 if batch_sizes is None else 2
+        if input.dim() != needed:
+            raise RuntimeError(
+                f"input {tuple(input.shape)} must have {needed} dimensions{'' if batch_sizes is None else ', as it is packed'}"
+            )
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(f"input {tuple(input.shape)} has {input.shape[-1]} features, input_size is {self.input_size}")
+
+    def check_hidden_size(
+        self,
+        hx: Tensor,
+        expected_hidden_size: tuple[int, int, int],
+        msg: str = "hx must be {} (layers and directions, N, features), it is {}",
+    ) -> None:
+        """Raise a RuntimeError unless a state has the shape that is expected; both are put into msg."""
+        if hx.shape != expected_hidden_size:
+            raise RuntimeError(msg.format(expected_hidden_size, tuple(hx.shape)))
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
+        """Raise unless input and first state can be read, and fit together; an LSTM's state is (h, c)."""
+        self.check_input(input, batch_sizes)
+        states = (hidden,) if isinstance(hidden, Tensor) else hidden
+        for i, (h, shape) in enumerate(zip(states, self._state_shapes(input, batch_sizes), strict=True)):
+            self.check_hidden_size(
+                h, shape, f"hx[{i}] is {{1}}; input {tuple(input.shape)} needs {{0}} (layers and directions, N, features)"
+            )
+
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
+        """A state with its sequences in another order, or as it is if that is None; an LSTM's is (h, c)."""
+        if permutation is None:
+            return hx
+        return hx.index_select(1, permutation) if isinstance(hx, Tensor) else tuple(h.index_select(1, permutation) for h in hx)
+
+    def _state_shape(self, input: Tensor, batch_sizes: Tensor | None, features: int) -> tuple[int, int, int]:
+        batch = input.shape[0 if self.batch_first else 1] if batch_sizes is None else int(batch_sizes[0])
+        return len(self._all_weights), batch, features
+
+    def _state_shapes(self, input: Tensor, batch_sizes: Tensor | None) -> list[tuple[int, int, int]]:
+        """Shapes of all tensors of the state."""
+        return [self.get_expected_hidden_size(input, batch_sizes)]
 
     def _read(self, input: Tensor | PackedSequence, hx: State | None) -> tuple[Any, State]:
         """Outputs and last state, both in the form and order of the input."""
         if isinstance(input, PackedSequence):
             data, batch_sizes, order, back = input
-            first = self._first(data, int(batch_sizes[0]), hx)
-            first = first if hx is None or order is None else tuple(h.index_select(1, order) for h in first)
-            output, last = self._network(data, first, batch_sizes)
-            return PackedSequence(output, batch_sizes, order, back), last if back is None else tuple(h.index_select(1, back) for h in last)
+            first = self._first(data, hx, batch_sizes)
+            output, last = self._network(data, first if hx is None else self.permute_hidden(first, order), batch_sizes)
+            return PackedSequence(output, batch_sizes, order, back), self.permute_hidden(last, back)
         if input.dim() not in (2, 3):
             raise ValueError(f"input {tuple(input.shape)} must have 3 dimensions, or 2 for a single sequence")
         for h in hx or ():
             if h.dim() != input.dim():
                 raise RuntimeError(f"hx {tuple(h.shape)} must have {input.dim()} dimensions, as many as input {tuple(input.shape)}")
         if input.dim() == 3:
-            first = self._first(input, input.shape[0 if self.batch_first else 1], hx)
-            return self._network(input, first, None)
+            return self._network(input, self._first(input, hx, None), None)
         batch = 0 if self.batch_first else 1
         output, last = self._read(input.unsqueeze(batch), None if hx is None else tuple(h.unsqueeze(1) for h in hx))
         return output.squeeze(batch), tuple(h.squeeze(1) for h in last)
 
-    def _first(self, input: Tensor, batch: int, hx: State | None) -> State:
+    def _first(self, input: Tensor, hx: State | None, batch_sizes: Tensor | None) -> State:
         """The first state: the one given, if it fits, or zeros; the input is checked, too."""
-        weight = getattr(self, self._flat_weights_names[0])
-        if input.dtype != weight.dtype and not under_autocast(input):
-            raise ValueError(f"input is {input.dtype}, the weights are {weight.dtype}; convert one of them with .to(dtype)")
-        if input.shape[-1] != self.input_size:
-            raise RuntimeError(f"input {tuple(input.shape)} has {input.shape[-1]} features, input_size is {self.input_size}")
-        shapes = [(len(self._all_weights), batch, size) for size in self._state_sizes()]
         if hx is None:
-            return tuple(torch.zeros(shape, dtype=input.dtype, device=input.device) for shape in shapes)
-        for i, (h, shape) in enumerate(zip(hx, shapes, strict=True)):
-            if h.shape != shape:
-                raise RuntimeError(
-                    f"hx[{i}] is {tuple(h.shape)}; input {tuple(input.shape)} needs {shape} (layers and directions, N, features)"
-                )
+            self.check_input(input, batch_sizes)
+            return tuple(torch.zeros(shape, dtype=input.dtype, device=input.device) for shape in self._state_shapes(input, batch_sizes))
+        self.check_forward_args(input, hx, batch_sizes)
         return hx
 
     def _network(self, input: Tensor, first: State, batch_sizes: Tensor | None) -> tuple[Tensor, State]:
@@ -318,8 +365,12 @@ class LSTM(RNNBase):
     ) -> None:
         super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
 
-    def _state_sizes(self) -> list[int]:
-        return [self.proj_size or self.hidden_size, self.hidden_size]
+    def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+        """The shape a state c must have: (L D, N, H)."""
+        return self._state_shape(input, batch_sizes, self.hidden_size)
+
+    def _state_shapes(self, input: Tensor, batch_sizes: Tensor | None) -> list[tuple[int, int, int]]:
+        return [*super()._state_shapes(input, batch_sizes), self.get_expected_cell_size(input, batch_sizes)]
 
     def forward(self, input: Tensor | PackedSequence, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Any, tuple[Tensor, Tensor]]:
         output, (h, c) = self._read(input, None if hx is None else tuple(hx))

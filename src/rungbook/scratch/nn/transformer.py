@@ -53,6 +53,15 @@ def _is_causal(mask: Tensor | None, said: bool | None, positions: int) -> bool:
     return torch.equal(additive(mask, True, torch.float32), causal_mask(positions, mask.device))
 
 
+def _positions(name: str, x: Tensor, batch_first: bool) -> int:
+    """How many positions there are in (S, N, E), (N, S, E) with batch_first, or (S, E)."""
+    where = 1 if batch_first and x.dim() != 2 else 0
+    if x.dim() <= where:
+        form = "(N, positions, features)" if batch_first else "(positions, N, features)"
+        raise IndexError(f"{name} {tuple(x.shape)} must be {form}, or (positions, features) for one sequence")
+    return x.shape[where]
+
+
 def causal_mask(size: int, device: Any = None, dtype: torch.dtype | None = None) -> Tensor:
     """(size, size) with minus infinity where a position lies ahead, above the diagonal, and 0 elsewhere."""
     position = torch.arange(size, device=device)
@@ -246,11 +255,13 @@ class TransformerEncoder(Module):
 
         Returns:
             In the form of src.
+
+        Raises:
+            IndexError: src has too few dimensions to have positions.
         """
         first = self.layers[0]
         attention: Any = first.self_attn
-        positions = src.shape[1 if attention.batch_first and src.dim() == 3 else 0]
-        causal = _is_causal(mask, is_causal, positions)
+        causal = _is_causal(mask, is_causal, _positions("src", src, attention.batch_first))
         output = src
         for layer in self.layers:
             output = layer(output, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask)
@@ -309,8 +320,7 @@ class TransformerDecoder(Module):
         memory_is_causal: bool = False,
     ) -> Tensor:
         attention: Any = self.layers[0].self_attn
-        positions = tgt.shape[1 if attention.batch_first and tgt.dim() == 3 else 0]
-        causal = _is_causal(tgt_mask, tgt_is_causal, positions)
+        causal = _is_causal(tgt_mask, tgt_is_causal, _positions("tgt", tgt, attention.batch_first))
         output = tgt
         for layer in self.layers:
             output = layer(
@@ -400,10 +410,13 @@ class Transformer(Module):
             In the form of tgt.
 
         Raises:
+            IndexError: src or tgt has too few dimensions.
             RuntimeError: src and tgt differ in N, or a number of features is not E.
         """
         shapes = f"src {tuple(src.shape)} and tgt {tuple(tgt.shape)}"
         batch = 0 if self.batch_first else 1
+        if min(src.dim(), tgt.dim()) <= batch:
+            raise IndexError(f"{shapes} must both be {'(N, S, E)' if self.batch_first else '(S, N, E)'}, or (S, E) for one sequence")
         if src.dim() == 3 and src.shape[batch] != tgt.shape[batch]:
             raise RuntimeError(f"{shapes} hold {src.shape[batch]} and {tgt.shape[batch]} sequences")
         if not src.shape[-1] == tgt.shape[-1] == self.d_model:
