@@ -246,3 +246,23 @@ def test_masks_that_cannot_be_merged() -> None:
         attention.merge_masks(torch.zeros(1, 5), None, query)
     with pytest.raises(RuntimeError, match=r"key_padding_mask is \(3, 4\), query \(3, 5, 8\) needs \(3, 5\)"):
         attention.merge_masks(torch.zeros(5, 5), torch.zeros(3, 4), query)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "wrong"),
+    [
+        (RuntimeError, r"in_proj_weight is \(20, 8\), \(24, 8\) is needed", {"in_proj_weight": torch.zeros(20, 8)}),
+        (RuntimeError, r"in_proj_bias is \(23,\), \(24,\) is needed", {"in_proj_bias": torch.zeros(23)}),
+        (IndexError, r"static_k \(4, 4\) must have 3 dimensions", {"static_k": torch.zeros(4, 4)}),
+        (AssertionError, r"static_v is \(4, 3, 3\), \(4, \*, 4\) is needed", {"static_v": torch.zeros(4, 3, 3)}),
+    ],
+)
+def test_wrong_arguments_of_the_function(error: type[Exception], text: str, wrong: dict[str, Tensor]) -> None:
+    x = torch.zeros(3, 2, 8)
+    right = {"in_proj_weight": torch.zeros(24, 8), "in_proj_bias": torch.zeros(24), "bias_k": None, "bias_v": None, "add_zero_attn": False}
+    last = {"dropout_p": 0.0, "out_proj_weight": torch.zeros(8, 8), "out_proj_bias": None}
+    with pytest.raises(error, match=text):
+        F.multi_head_attention_forward(x, x, x, 8, 2, **right | last | wrong)
+    with pytest.raises(error) as raised:
+        torch.nn.functional.multi_head_attention_forward(x, x, x, 8, 2, **right | last | wrong)
+    assert raised.type is error

@@ -52,7 +52,7 @@ def multi_head_attention_forward(
         (L, N, E), and if need_weights the weights, (N, L, S) or (N, h, L, S); without N for one sequence.
 
     Raises:
-        AssertionError, RuntimeError: shapes do not fit together, or an argument that another one needs is missing.
+        AssertionError, RuntimeError, IndexError: shapes do not fit together, or an argument that another one needs is missing.
     """
     batched, together = query.dim() == 3, query is key and key is value
     _check(query, key, value, embed_dim_to_check, num_heads, use_separate_proj_weight)
@@ -62,9 +62,8 @@ def multi_head_attention_forward(
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _projected(query, key, value, together, in_proj_weight, separate, in_proj_bias)
     k, v = _and_one_more(k, v, bias_k, bias_v, static_k, static_v)
-    N = query.shape[1]
-    q = _heads("query", q, N, num_heads)
-    k, v = _heads("key", k, N, num_heads, static_k), _heads("value", v, N, num_heads, static_v)
+    parts = (("query", q, None), ("key", k, static_k), ("value", v, static_v))
+    q, k, v = (_heads(name, x, query.shape[1], num_heads, static) for name, x, static in parts)
     if add_zero_attn:
         k, v = (torch.cat([x, x.new_zeros(*x.shape[:2], 1, x.shape[3])], 2) for x in (k, v))  # (N, h, S + 1, d)
     mask = None if mask is None else F.pad(mask, (0, k.shape[2] - mask.shape[-1]))  # what was added is never hidden
@@ -73,9 +72,7 @@ def multi_head_attention_forward(
     heads, weights = attend(q, k, v, mask, dropout_p if training else 0.0, is_causal)
     output = F.linear(heads.permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)  # (N, h, L, d) -> (L, N, E)
     weights = weights.mean(1) if weights is not None and average_attn_weights else weights
-    if batched:
-        return output, weights
-    return output.squeeze(1), None if weights is None else weights.squeeze(0)
+    return (output, weights) if batched else (output.squeeze(1), None if weights is None else weights.squeeze(0))
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, embed_dim: int, num_heads: int, separate: bool) -> None:
@@ -133,17 +130,20 @@ def _projected(
     bias: Tensor | None,
 ) -> tuple[Tensor, ...]:
     """Queries, keys and values after their maps; where all three come from one tensor (together), it is one product."""
+    if bias is not None and bias.shape != (3 * query.shape[-1],):
+        raise RuntimeError(f"in_proj_bias is {tuple(bias.shape)}, {(3 * query.shape[-1],)} is needed")
     if separate is None:
         if weight is None:
             raise AssertionError("in_proj_weight is missing, and use_separate_proj_weight is False")
+        features = weight.shape[-1]
+        if key.shape[-1] != features:
+            raise RuntimeError(
+                f"key {tuple(key.shape)} has {key.shape[-1]} features, in_proj_weight {tuple(weight.shape)} needs {features}"
+            )
+        if len(weight) != 3 * features:
+            raise RuntimeError(f"in_proj_weight is {tuple(weight.shape)}, {(3 * features, features)} is needed")
         if together:
             return F.linear(query, weight, bias).chunk(3, -1)
-        if key.shape[-1] != weight.shape[-1]:
-            raise RuntimeError(
-                f"key {tuple(key.shape)} has {key.shape[-1]} features, in_proj_weight {tuple(weight.shape)} needs {weight.shape[-1]}"
-            )
-        if len(weight) != 3 * weight.shape[-1]:
-            raise RuntimeError(f"in_proj_weight is {tuple(weight.shape)}, {(3 * weight.shape[-1], weight.shape[-1])} is needed")
         separate = weight.chunk(3)
     E, projected = query.shape[-1], []
     biases: tuple[Tensor | None, ...] = (None, None, None) if bias is None else bias.chunk(3)
@@ -169,14 +169,16 @@ def _and_one_more(
     return torch.cat([k, bias_k.expand(1, k.shape[1], -1)]), torch.cat([v, bias_v.expand(1, v.shape[1], -1)])
 
 
-def _heads(name: str, x: Tensor, N: int, num_heads: int, static: Tensor | None = None) -> Tensor:
+def _heads(name: str, x: Tensor, N: int, num_heads: int, static: Tensor | None) -> Tensor:
     """Features by heads, (S, N, E) -> (N, h, S, d); or what is to stand in their place."""
     d = x.shape[2] // num_heads
     if static is None:
         if x.shape[1] != N:
             raise RuntimeError(f"{name} holds {x.shape[1]} sequences, query {N}")
         return x.unflatten(-1, (num_heads, d)).permute(1, 2, 0, 3)
-    if static.dim() != 3 or static.shape[0] != N * num_heads or static.shape[2] != d:
+    if static.dim() < 3:
+        raise IndexError(f"static_{name[0]} {tuple(static.shape)} must have 3 dimensions (sequences x heads, keys, features of a head)")
+    if static.dim() > 3 or static.shape[0] != N * num_heads or static.shape[2] != d:
         raise AssertionError(f"static_{name[0]} is {tuple(static.shape)}, ({N * num_heads}, *, {d}) is needed")
     return static.unflatten(0, (N, num_heads))
 
