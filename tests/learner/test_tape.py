@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import rungbook
-from rungbook.errors import UsageError
+from rungbook.errors import DataError, UsageError
+from rungbook.learner.counting import is_cross_entropy, target_counter
+from rungbook.scratch import functional
+from rungbook.scratch import nn as by_hand
 
 X, Y = torch.randn(64, 6, generator=torch.Generator().manual_seed(0)).double(), torch.arange(64) % 3
 
@@ -53,6 +58,27 @@ def test_a_frozen_layer_stays() -> None:
     rungbook.Learner(rungbook.swap(network), data, lr=0.1, tape=rungbook.Tape()).fit(1)
     assert torch.equal(network[0].weight, before)
     assert network[0].weight.grad is None
+
+
+def test_losses_by_hand_count_their_targets_as_torchs() -> None:
+    weight, y = torch.tensor([0.2, 3.0, 1.0]), torch.tensor([0, 1, 1, -100, 255])
+    for theirs, ours in (
+        (nn.CrossEntropyLoss(weight, ignore_index=255), by_hand.CrossEntropyLoss(weight, ignore_index=255)),
+        (nn.NLLLoss(weight), by_hand.NLLLoss(weight)),
+        (partial(F.cross_entropy, weight=weight), partial(functional.cross_entropy, weight=weight)),
+        (F.nll_loss, functional.nll_loss),
+        (F.mse_loss, functional.mse_loss),
+    ):
+        good = y[:3]
+        assert float(target_counter(ours)(good)) == float(target_counter(theirs)(good))
+        assert is_cross_entropy(ours) == is_cross_entropy(theirs)
+
+
+def test_an_embedding_by_hand_is_diagnosed_as_torchs() -> None:
+    batch = (torch.tensor([[1, 19]]), torch.zeros(1, 8))
+    network = rungbook.swap(nn.Sequential(nn.Embedding(15, 4), nn.Flatten()))
+    with pytest.raises(DataError, match=r"it knows 0\.\.14"):
+        rungbook.Learner(network, ([batch], None), F.mse_loss, metrics=()).fit(1)
 
 
 def test_compiled_models_hide_from_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from commands import Rung
 from torch import nn
 
 from rungbook.errors import UsageError
-from rungbook.recipes.mine import constructor_arguments, put_layers, read_mine, split_word
+from rungbook.learner.learner import Interrupted
+from rungbook.recipes.mine import blamed, constructor_arguments, put_layers, read_mine, split_word
 from rungbook.recipes.once import train_once
 from rungbook.recipes.recipe import find_recipe
 from rungbook.recipes.settings import parse_settings
@@ -66,6 +68,58 @@ class MySGD(torch.optim.Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 p -= group["lr"] * p.grad
+"""
+LATE = """
+import torch
+from torch import nn
+
+class Nothing(nn.Linear):
+    def forward(self, x):
+        super().forward(x)
+
+class Short(nn.Linear):
+    def forward(self, x):
+        return super().forward(x)[:, :-1]
+
+class Cut(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+class Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        raise IndexError("late")
+
+class Late(nn.Linear):
+    def forward(self, x):
+        return Backward.apply(super().forward(x))
+
+class Leaves(nn.Linear):
+    def forward(self, x):
+        raise SystemExit(3)
+
+class TooMany(nn.Linear):
+    def forward(self, x, y):
+        return x
+
+class NoLoss(nn.Module):
+    def forward(self, output, target):
+        return output.sum().item()
+
+class Each(nn.Module):
+    def forward(self, output, target):
+        return -output.log_softmax(1).gather(1, target[:, None])
+
+class Careless(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        self.params = list(params)
+
+def prints(x, inplace=False):
+    print(x.shape)
 """
 QUICK = ["data=digits", "epochs=1", "lr=0.1", "optimizer=sgd", "momentum=0", "weight_decay=0", "final=last"]
 
@@ -136,6 +190,67 @@ def test_parts_that_do_not_fit(file: Path, word: str, said: str) -> None:
     assert re.search(said, f"{refused.value.message} {refused.value.fix}"), refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("mine=Linear:{}:Nothing", r"Nothing in .*late.py returns nothing \(None\) where Linear returns a tensor of shape \(\d+, 256\)"),
+        ("mine=Linear:{}:Short", r"returns a tensor of shape \(\d+, 255\) where Linear returns a tensor of shape \(\d+, 256\)"),
+        ("mine=Linear:{}:Cut", r"Training with Cut of .*late.py failed: RuntimeError: element 0 of tensors does not require grad"),
+        ("mine=Linear:{}:Cut scratch=all", r"Training with Cut of .*late.py failed: UnreachedTensor"),
+        ("mine=Linear:{}:Late", r"late.py:24 failed while training: IndexError: late"),
+        ("mine=Linear:{}:Leaves", r"late.py:32 failed in forward: SystemExit: 3"),
+        ("mine=Linear:{}:TooMany", r"late.py failed in forward: TypeError.*Look at \S*late.py, or"),
+        ("mine=CrossEntropyLoss:{}:NoLoss", r"NoLoss in .*late.py returns a float; a loss is a tensor of one number"),
+        ("mine=CrossEntropyLoss:{}:Each", r"Each in .*late.py returns a tensor of shape \(\d+, 1\); a loss is one number"),
+        ("mine=SGD:{}:Careless", r"Training with Careless of .*late.py failed: AttributeError"),
+        ("mine=relu:{}:prints", r"prints in .*late.py returns nothing \(None\); it must return what torch's does"),
+        ("mine=gelu:{}:prints", r"Neither the model nor its loss calls torch's gelu: prints of .* is never used. Leave it out"),
+        ("mine=relu:{}:prints scratch=layers,optim", r"scratch=optim leaves them torch's"),
+        ("mine=relu:{}:prints scratch=layers", r"torch's relu: prints of .* is never used. .*: scratch= leaves them torch's"),
+    ],
+)
+def test_mistakes_that_show_late_are_theirs(tmp_path: Path, words: str, said: str) -> None:
+    path = tmp_path / "late.py"
+    path.write_text(LATE)
+    with pytest.raises(UsageError) as refused:
+        train(*words.format(path).split())
+    assert re.search(said, f"{refused.value.message} {refused.value.fix}"), refused.value.message
+
+
+def test_errors_of_ours_are_not_blamed_on_nobody(file: Path) -> None:
+    with pytest.raises(KeyError), blamed():
+        raise KeyError
+    with pytest.raises(UsageError, match="Training with MyLinear of"), blamed(f"Linear:{file}:MyLinear"):
+        raise KeyError
+    with pytest.raises(Interrupted), blamed(f"Linear:{file}:MyLinear"):
+        raise Interrupted
+
+
+def test_a_copied_model_calls_its_own_layers(file: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    put_layers(model, *read_mine(f"Linear:{file}:MyLinear"))
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        twin[0].weight.zero_()
+        twin[0].bias.zero_()
+    assert not twin(torch.ones(1, 2)).any()
+    assert model(torch.ones(1, 2)).any()
+
+
+def test_files_are_looked_at_before_a_run_begins(tmp_path: Path, rung: Rung) -> None:
+    (tmp_path / "own.py").write_text("class A(\n")
+    for name, said in (("own.py", "own.py:1 failed while it was read: SyntaxError"), ("", "which is a folder"), ("b.py", "not there")):
+        answer = rung("train", "mlp", "data=iris", f"mine=Linear:{tmp_path / name}:A")
+        assert answer.code == 2
+        assert said in answer.text
+    assert "no runs" in rung("runs").text.lower()
+
+
+def test_one_part_in_the_place_of_one(file: Path) -> None:
+    with pytest.raises(UsageError, match="mine names Linear 2 times"):
+        read_mine(f"Linear:{file}:MyLinear", f"Linear:{file}:Breaks")
+
+
 def test_a_setting_theirs_does_not_take(file: Path) -> None:
     with pytest.raises(UsageError, match=r"MySGD in .* takes no momentum; the recipe has momentum=0.9"):
         train(f"mine=SGD:{file}:MySGD", "momentum=0.9")
@@ -152,6 +267,7 @@ def test_files_that_do_not_run(file: Path, text: str, said: str) -> None:
 
 
 def test_words() -> None:
+    assert split_word("torch.nn.Conv2d:own.py:C") == split_word("nn.Conv2d:own.py:C") == ("Conv2d", Path("own.py"), "C")
     assert split_word("Conv2d:a/b.py:C") == ("Conv2d", Path("a/b.py"), "C")
     assert split_word(r"Conv2d:C:\a\b.py:C")[1:] == (Path(r"C:\a\b.py"), "C")
 

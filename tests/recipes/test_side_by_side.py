@@ -62,6 +62,8 @@ def test_the_command(rung: Rung, tmp_path: Path) -> None:
     answer = rung("twins", "mlp", "data=iris", "--steps", "5", f"mine=Linear:{tmp_path / 'own.py'}:Biased")
     assert answer.code == 1
     assert "NOT the same" in answer.text
+    assert "scratch=all" not in answer.text, "what was compared was their part alone"
+    assert "equal to the last bit" in rung("twins", "mlp", "data=iris", "--steps", "1", "scratch=loader").text
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ def test_the_command(rung: Rung, tmp_path: Path) -> None:
     [
         ("twins lenett", 'There is no recipe "lenett"'),
         ("twins forest", "is a study of several trainings"),
+        ("train mlp compile=true scratch=all", "A compiled model hides its operations from the tape"),
         ("twins mlp precision=bf16", "Both trainings are in float64"),
         ("twins mlp scratch=layer", 'scratch is "layer"; it must be "layers"'),
         ("twins mlp --steps 0", "--steps"),

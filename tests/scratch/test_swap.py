@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -119,6 +119,25 @@ def test_and_back() -> None:
     m = unswap(swap(model()))
     assert type(m[0]) is nn.Linear
     assert not swap_report(m).swapped
+
+
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
+def test_parametrized_layers_come_back(norm: Callable[[nn.Module], nn.Module]) -> None:
+    m = norm(nn.Linear(4, 2)).eval()
+    x = torch.randn(3, 4)
+    wanted = m(x)
+    unswap(swap(m))
+    assert isinstance(m, nn.Linear)
+    assert not swap_report(m).swapped
+    assert torch.equal(m(x), wanted)
+    nn.utils.parametrize.remove_parametrizations(m, "weight")
+    assert type(m) is nn.Linear
+
+
+def test_what_is_no_model_and_one_class_alone() -> None:
+    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
+        swap([nn.Linear(2, 2)])  # type: ignore[arg-type]
+    assert swap_report(swap(model(), only=nn.ReLU)).swapped == {"1": "ReLU"}
 
 
 def test_the_table_is_read_off_by_name() -> None:

@@ -72,9 +72,10 @@ def _kind(out: Any, kind: str, table: Any) -> None:
         operations = sum(not p.short.startswith(("nn.", "functional.")) for p in rows)
         plain(out, f"  every layer and function above and {operations} operations, {sum(p.passed for p in rows):,} cases; by name: --json")
         return
-    shown = Table("  part", "cases", "left out", "cost (range)", box=None, header_style="dim")
+    costs = ["time / torch's (range)"] if any(p.cost for p in rows) else []
+    shown = Table("  part", "cases", "left out", *costs, box=None, header_style="dim")
     for p in rows:
-        shown.add_row(f"  {p.short}", str(p.passed), str(p.left_out or ""), cost_words(p))
+        shown.add_row(f"  {p.short}", str(p.passed), str(p.left_out or ""), *([cost_words(p)] if costs else []))
     out.print(shown)
     for p in rows:
         for reason, n in p.listed.items():
@@ -91,6 +92,7 @@ def _both_ways(name: str, words: list[str], steps: int, as_json: bool) -> int:
     from rungbook.recipes.recipe import Recipe
     from rungbook.recipes.runs import runs_folder
     from rungbook.recipes.side_by_side import ALLOWED, side_by_side
+    from rungbook.recipes.speak import plural
     from rungbook.recipes.study import Study
 
     chosen, label = choose(name, words, {})
@@ -107,13 +109,12 @@ def _both_ways(name: str, words: list[str], steps: int, as_json: bool) -> int:
     if found.left:
         plain(out, f"not by hand: {', '.join(sorted(set(found.left.values())))}", "yellow")
     verdict = "the same but for rounding" if found.same else "NOT the same"
-    sentence = (
-        f"{len(found.ours)} steps in float64, loss {found.torch[0]:.4f} to {found.torch[-1]:.4f}: {verdict}; "
-        f"the two losses differ by at most {found.worst:.1e} ({ALLOWED:.0e} is allowed)."
-    )
+    apart = f"differ by at most {found.worst:.1e} ({ALLOWED:.0e} is allowed)" if found.worst else "are equal to the last bit"
+    steps_done = f"{plural(len(found.ours), 'step')} in float64, loss {found.torch[0]:.4f} to {found.torch[-1]:.4f}"
+    sentence = f"{steps_done}: {verdict if found.worst else 'the same'}; the two losses {apart}."
     paragraph(out, "", sentence, body="bold" if found.same else "bold red")
     plain(out, f"picture: {path}", "dim")
-    plain(out, f"next: {chosen.command(scratch=chosen.scratch or ('all',))}", "dim")
+    plain(out, f"next: {chosen.command(scratch=chosen.scratch or (() if chosen.mine else ('all',)))}", "dim")
     if as_json:
         result: dict[str, Any] = {"recipe": chosen.name, "steps": len(found.ours), "torch": found.torch, "ours": found.ours}
         emit({**result, "worst": found.worst, "allowed": ALLOWED, "same": found.same, "not_by_hand": found.left, "picture": path})

@@ -24,14 +24,22 @@ def carried_out(loss: Any) -> Any:
 
 
 def parts_of(loss: Any) -> tuple[Any, dict[str, Any]]:
-    """The function or class behind a loss, and what it was set to: of `partial(F.cross_entropy, weight=w)` or a module of torch."""
+    """The function or class behind a loss, and what it was set to: of `partial(F.cross_entropy, weight=w)` or a module of torch.
+
+    Of one by hand it is torch's that it is the twin of.
+    """
     loss = carried_out(loss)
     if isinstance(loss, partial):
-        return loss.func, loss.keywords
+        return _torchs(loss.func), loss.keywords
     if isinstance(loss, nn.Module):
         names = ("weight", "ignore_index", "reduction")
-        return type(loss), {n: getattr(loss, n) for n in names if getattr(loss, n, None) is not None}
-    return loss, {}
+        return _torchs(type(loss)), {n: getattr(loss, n) for n in names if getattr(loss, n, None) is not None}
+    return _torchs(loss), {}
+
+
+def _torchs(kind: Any) -> Any:
+    by_hand = str(getattr(kind, "__module__", "")).startswith("rungbook.scratch.")
+    return getattr(nn if isinstance(kind, type) else F, kind.__name__, kind) if by_hand else kind
 
 
 def is_cross_entropy(loss: Any) -> bool:

@@ -111,8 +111,8 @@ def _forward(learner: Learner, x: Any) -> Any:
 
 def _explain(error: Exception, name: str, module: nn.Module, given: Tensor, x: Tensor) -> Exception:
     layer = f'layer "{name}: {module}"' if name else f"the model {type(module).__name__}"
-    weight, embedding = getattr(module, "weight", None), isinstance(module, nn.Embedding | nn.EmbeddingBag)
-    known = int(module.num_embeddings) if isinstance(module, nn.Embedding | nn.EmbeddingBag) else 0
+    weight, known = getattr(module, "weight", None), getattr(module, "num_embeddings", 0)
+    embedding = bool(known)  # torch's or a twin of it
     if isinstance(weight, Tensor) and given.device != weight.device:
         return UsageError("E104", f"{layer} lies on {weight.device}, its input on {given.device}.", "Move both: x.to(model_device).")
     if isinstance(weight, Tensor) and (given.is_floating_point() if embedding else given.dtype != weight.dtype):

@@ -16,7 +16,8 @@ from torch import nn
 
 from rungbook.data.data import Data
 from rungbook.errors import UsageError
-from rungbook.recipes.mine import Mine, guarded, put_layers, put_optimizer, read_mine, split_word
+from rungbook.recipes.guard import Guard, one_number, some_tensors
+from rungbook.recipes.mine import Mine, put_layers, put_optimizer, read_mine, split_word
 from rungbook.recipes.settings import PARTS
 
 
@@ -26,14 +27,18 @@ class Within:
     Args:
         call: a loss, or a model's forward.
         mode: makes the context.
+        after: called once the call is done.
     """
 
-    def __init__(self, call: Callable[..., Any], mode: Callable[[], Any]) -> None:
-        self.stands_for, self.mode = call, mode
+    def __init__(self, call: Callable[..., Any], mode: Callable[[], Any], after: Callable[[], None] | None = None) -> None:
+        self.stands_for, self.mode, self.after = call, mode, after
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self.mode():
-            return self.stands_for(*args, **kwargs)
+            result = self.stands_for(*args, **kwargs)
+        if self.after is not None:
+            self.after()
+        return result
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,30 @@ class Exchange:
     def _of(self, *kinds: str) -> list[Mine]:
         return [m for m in self.own if m.kind in kinds]
 
+    @cached_property
+    def _own_functions(self) -> list[tuple[Mine, Guard]]:
+        return [(m, Guard(m.part, m, "when called", some_tensors)) for m in self._of("function")]
+
     def _functions(self, ours: dict[Any, Any]) -> Callable[[], Any]:
         from rungbook.scratch.mode import replaced
 
-        theirs = {m.stands_for: guarded(m.part, m, "when called") for m in self._of("function")}
+        theirs = {m.stands_for: call for m, call in self._own_functions}
         return lambda: replaced({**ours, **theirs})
+
+    @cached_property
+    def _models(self) -> list[nn.Module]:
+        return []
+
+    def _all_used(self) -> None:
+        """Refuse a function of theirs that a whole training step did not call: it would seem to be right."""
+        if not all(model.training for model in self._models):
+            return
+        for own, call in self._own_functions:
+            if not call.used:
+                name, theirs = own.stands_for.__name__, f"{own.part.__name__} of {own.path}"
+                rest = ",".join(p for p in PARTS if p in self and p != "layers")
+                fix = f"Layers by hand call functions by hand: scratch={rest} leaves them torch's." if "layers" in self else "Leave it out."
+                raise UsageError("E202", f"Neither the model nor its loss calls torch's {name}: {theirs} is never used.", fix)
 
     def model(self, model: nn.Module) -> nn.Module:
         """The model with its layers and the functions it calls exchanged."""
@@ -82,6 +106,7 @@ class Exchange:
             ours = {k: v for k, v in FUNCTIONS.items() if k not in LOSS_FUNCTIONS}
         if ours or self._of("function"):
             model.forward = Within(model.forward, self._functions(ours))
+            self._models.append(model)
         return model
 
     def loss(self, loss: Any) -> Any:
@@ -93,7 +118,8 @@ class Exchange:
             from rungbook.scratch.twins import FUNCTIONS, LOSS_FUNCTIONS
 
             ours = {k: FUNCTIONS[k] for k in LOSS_FUNCTIONS}
-        return Within(loss, self._functions(ours)) if ours or self._of("function") else loss
+        after = self._all_used if self._of("function") else None
+        return Within(loss, self._functions(ours), after) if ours or after else loss
 
     def optimizer(self, make: Any) -> Any:
         """The optimiser's class exchanged, its settings kept."""
@@ -147,8 +173,8 @@ def _own_loss(loss: Any, own: Mine) -> Any:
     if name not in (getattr(base, "__name__", type(base).__name__).replace("_", "").removesuffix("loss"),):
         raise UsageError("E202", f"mine stands for {own.stands_for.__name__}, the recipe's loss is {getattr(base, '__name__', base)}.")
     settings = loss.keywords if isinstance(loss, partial) else {}
-    made = guarded(own.part, own, "when made")(**settings)
-    made.forward = guarded(made.forward, own, "in forward")
+    made = Guard(own.part, own, "when made")(**settings)
+    made.forward = Guard(made.forward, own, "in forward", one_number)
     return made
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional
 from torch import nn
 
-from rungbook.errors import UsageError, did_you_mean
+from rungbook.errors import RungError, UsageError, did_you_mean
+from rungbook.recipes.guard import AsTorch, Guard, failed, lines_in, said
 
 FORM = "mine=Conv2d:path.py:MyConv"
 
@@ -63,7 +64,7 @@ def split_word(word: str) -> tuple[str, Path, str]:
     path, _, name = rest.rpartition(":")
     if not (torch_name and path and name.isidentifier()):
         raise UsageError("E202", f'mine is "{word}"; it must be TORCH_CLASS:FILE:YOUR_CLASS.', f"For example {FORM}")
-    known = known_parts()
+    torch_name, known = torch_name.rpartition(".")[2], known_parts()  # nn.Conv2d is Conv2d
     if torch_name not in known:
         raise UsageError(
             "E201", f'torch has no layer, loss, optimiser or function "{torch_name}".', did_you_mean(torch_name, known, "{}:...")
@@ -78,6 +79,10 @@ def read_mine(*words: str) -> list[Mine]:
         UsageError: E105 no such file, E201 no such name in it, E202 it cannot be used, with the line where it failed.
     """
     parts = [split_word(word) for word in words]
+    for torch_name, times in Counter(torch_name for torch_name, _, _ in parts).items():
+        if times > 1:
+            raise UsageError("E202", f"mine names {torch_name} {times} times, and only one can stand in its place.", FORM)
+    look_at_files(*words)
     modules = {path: _run(path) for path in dict.fromkeys(path for _, path, _ in parts)}
     return [_take(modules[path], path, torch_name, name) for torch_name, path, name in parts]
 
@@ -97,47 +102,58 @@ def _take(module: Any, path: Path, torch_name: str, name: str) -> Mine:
     return Mine(stands_for, part, path)
 
 
+def look_at_files(*words: str) -> None:
+    """Refuse files that cannot be run, without running them: before data are read and a run begins. Raises as `read_mine`."""
+    for path in dict.fromkeys(split_word(word)[1] for word in words):
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not there"
+            raise UsageError("E105", f"mine names the file {path}, which {what}.", f"{FORM}, with the path from here")
+        if path.suffix != ".py":
+            raise UsageError("E202", f"{path} is no Python file.", f"{FORM}")
+        try:
+            compile(path.read_bytes(), path, "exec")
+        except (SyntaxError, ValueError) as error:
+            raise failed(error, path, "while it was read") from error
+
+
 def _run(path: Path) -> Any:
-    if not path.is_file():
-        raise UsageError("E105", f"mine names the file {path}, which is not there.", f"{FORM}, with the path from here")
     name = f"mine_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError("E202", f"{path} is no Python file.", f"{FORM}")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickling look their module up
     sys.path.insert(0, str(path.resolve().parent))  # as python path.py does, for what stands beside it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failed(error, path, "while it was read") from error
     finally:
         sys.path.remove(str(path.resolve().parent))
     return module
 
 
-def failed(error: Exception, path: Path, when: str) -> UsageError:
-    """Their mistake in our words: the line of their file it came from, and what Python or torch says."""
-    if isinstance(error, UsageError):
-        return error
-    own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path.resolve()]
-    line = own[-1].lineno if own else getattr(error, "lineno", None)
-    where = f"{path}:{line}" if line else str(path)
-    said = str(error).splitlines()[0] if str(error) else ""
-    return UsageError("E202", f"{where} failed {when}: {type(error).__name__}: {said}", f"Look at line {line} of {path}, or add --debug.")
+@contextmanager
+def blamed(*words: str) -> Iterator[None]:
+    """Within it, mistakes of theirs that show late, as in a backward pass, are told as theirs too.
 
-
-def guarded(call: Callable[..., Any], mine: Mine, when: str) -> Callable[..., Any]:
-    """A call into their code, whose failures are told by the line of their file."""
-
-    @wraps(call)
-    def guard(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return call(*args, **kwargs)
-        except Exception as error:
-            raise failed(error, mine.path, when) from error
-
-    return guard
+    Args:
+        words: what `mine` says; with none, errors pass as they are.
+    """
+    try:
+        yield
+    except RungError:
+        raise
+    except (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError) as error:
+        parts = [split_word(word) for word in words]
+        for path in dict.fromkeys(path for _, path, _ in parts):
+            if lines_in(error, path):
+                raise failed(error, path, "while training") from error
+        if not parts:
+            raise
+        theirs = ", ".join(f"{name} of {path}" for _, path, name in parts)
+        fix = "Leave out mine=... to see that it trains without; with --debug the whole traceback is shown."
+        raise UsageError("E202", f"Training with {theirs} failed: {said(error)}", fix) from error
 
 
 def put_layers(model: nn.Module, mine: Mine) -> int:
@@ -159,9 +175,9 @@ def put_layers(model: nn.Module, mine: Mine) -> int:
 def _like(layer: nn.Module, mine: Mine) -> nn.Module:
     required, options = constructor_arguments(layer)
     name = mine.part.__name__
-    own = guarded(
-        mine.part, mine, f"when made as {name}({', '.join([*map(repr, required), *(f'{k}={v!r}' for k, v in options.items())])})"
-    )(*required, **options)
+    own = Guard(mine.part, mine, f"when made as {name}({', '.join([*map(repr, required), *(f'{k}={v!r}' for k, v in options.items())])})")(
+        *required, **options
+    )
     theirs = {k: tuple(v.shape) for k, v in own.state_dict().items()}
     wanted = {k: tuple(v.shape) for k, v in layer.state_dict().items()}
     if theirs != wanted:
@@ -173,7 +189,7 @@ def _like(layer: nn.Module, mine: Mine) -> nn.Module:
     for weight in layer.parameters():
         own.to(weight.device, weight.dtype)
     own.load_state_dict(layer.state_dict())
-    own.forward = guarded(own.forward, mine, "in forward")
+    own.forward = Guard(own.forward, mine, "in forward", AsTorch(layer))
     return own.train(layer.training)
 
 
@@ -227,8 +243,8 @@ def put_optimizer(make: Any, mine: Mine) -> Any:
     settings = {k: v for k, v in make.keywords.items() if takes_all or k in accepted}
 
     def made(params: Any, lr: float) -> torch.optim.Optimizer:
-        optimizer = guarded(mine.part, mine, "when made")(params, lr=lr, **settings)
-        optimizer.step = guarded(optimizer.step, mine, "in step")
+        optimizer = Guard(mine.part, mine, "when made")(params, lr=lr, **settings)
+        optimizer.step = Guard(optimizer.step, mine, "in step")
         return optimizer
 
     return made

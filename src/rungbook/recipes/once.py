@@ -12,6 +12,7 @@ import torch
 from rungbook.data.data import Data
 from rungbook.learner.learner import Learner
 from rungbook.recipes import build
+from rungbook.recipes.mine import blamed
 from rungbook.recipes.prepare import keep_threads, make_model, pick_device, pick_threads, prepare_data
 from rungbook.recipes.recipe import Recipe
 from rungbook.recipes.scores import scores
@@ -51,8 +52,9 @@ def train_once(recipe: Recipe, data: Data | None = None, *, lr: float | None = N
     model, _ = make_model(recipe, data)
     torch.set_num_threads(pick_threads(recipe, model, data))
     rate = recipe.lr if lr is None else lr
-    learner = build.build_learner(recipe, data, model, device, 1.0 if rate == "find" else float(rate))
-    if rate == "find":
-        build.find_rate(learner)
-    learner.fit(build.count_epochs(recipe, data), recipe.schedule)
+    with blamed(*recipe.mine):
+        learner = build.build_learner(recipe, data, model, device, 1.0 if rate == "find" else float(rate))
+        if rate == "find":
+            build.find_rate(learner)
+        learner.fit(build.count_epochs(recipe, data), recipe.schedule)
     return Trained(data, learner)

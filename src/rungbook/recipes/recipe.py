@@ -91,6 +91,9 @@ class Recipe(Settings):
         super().check()
         for word in self.mine:
             split_word(word)
+        if self.compile and {"autograd", "all"} & set(self.scratch):
+            fix = "scratch=layers,functions,losses,optim,loader compile=true"
+            raise UsageError("E202", "A compiled model hides its operations from the tape that scratch=autograd takes gradients by.", fix)
         model_entry(self.model)
         make_schedule(self.schedule)
         if self.valid + self.test >= 1 or not self.valid or not self.test:

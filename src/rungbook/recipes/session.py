@@ -27,7 +27,7 @@ from rungbook.recipes.effect import refuse, without_effect
 from rungbook.recipes.ending import Stopped, ending
 from rungbook.recipes.evaluation import moved, read_again, same_data
 from rungbook.recipes.judge import finish
-from rungbook.recipes.mine import split_word
+from rungbook.recipes.mine import blamed, look_at_files, split_word
 from rungbook.recipes.prepare import keep_threads, make_model, pick_device, pick_threads, prepare_data
 from rungbook.recipes.recipe import Recipe, restore_recipe
 from rungbook.recipes.runs import Run, create_run, versions
@@ -72,6 +72,7 @@ def train(recipe: Settings, *, label: str, console: Any) -> dict[str, Any]:
 def _train(recipe: Recipe, label: str, console: Any) -> dict[str, Any]:
     started = time.monotonic()
     recipe.check()
+    look_at_files(*recipe.mine)
     torch.set_num_threads(1)  # until the model is known
     device = pick_device(recipe.device)
     data = prepare_data(recipe)
@@ -91,7 +92,7 @@ def _train(recipe: Recipe, label: str, console: Any) -> dict[str, Any]:
             "looks": 0,
         },
     )
-    with run.lock(), ending(run):
+    with run.lock(), ending(run), blamed(*recipe.mine):
         describe_data(console, run, data, bad_files(run, data))
         return _carry_out(run, recipe, data, model, options, console, started, device, None)
 
@@ -116,7 +117,7 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         _keeps(recipe, changes)
         plain(console, f"{run.name} is a study: it is done again, with the same result")
         return carry_out_study(recipe, label=run.name, console=console, run=run)
-    with run.lock(), ending(run):
+    with run.lock(), ending(run), blamed(*recipe.mine):
         record = run.record()
         recipe, threads = _accept_changes(recipe, changes, record)
         torch.set_num_threads(1)
@@ -220,7 +221,8 @@ def _carry_out(
     if state is None:
         describe_start(work)
     try:
-        learner.fit(work.epochs, recipe.schedule, state=state)
+        with blamed(*recipe.mine):
+            learner.fit(work.epochs, recipe.schedule, state=state)
     except Interrupted:
         raise Stopped(run, learner.step) from None
     except NotFinite as error:

@@ -24,6 +24,7 @@ from rungbook.learner.learner import Interrupted, Learner
 from rungbook.plot.twins import differences
 from rungbook.recipes import build
 from rungbook.recipes.exchange import exchange
+from rungbook.recipes.mine import blamed, look_at_files
 from rungbook.recipes.prepare import keep_threads, make_model, prepare_data
 from rungbook.recipes.recipe import Recipe
 
@@ -83,9 +84,11 @@ def side_by_side(recipe: Recipe, steps: int, each: Callable[[int], None] = lambd
     torch.set_num_threads(1)
     if recipe.precision != "fp32" or recipe.compile:
         raise UsageError("E202", "Both trainings are in float64 and not compiled.", "Leave out precision=... and compile=...")
+    look_at_files(*recipe.mine)
     hand = recipe if recipe.scratch or recipe.mine else replace(recipe, scratch=("all",))
     data = in_float64(prepare_data(recipe))
-    found = [_train(way, data, steps, each) for way in (replace(recipe, scratch=(), mine=()), hand)]
+    with blamed(*recipe.mine):
+        found = [_train(way, data, steps, each) for way in (replace(recipe, scratch=(), mine=()), hand)]
     (theirs, _), (ours, model) = found
     left: dict[str, str] = {}
     if "layers" in exchange(hand):

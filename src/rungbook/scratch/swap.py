@@ -40,20 +40,24 @@ class SwapReport:
         return f"swapped: {counted(self.swapped)}\nleft alone: {counted(self.left)}"
 
 
-def swap(model: nn.Module, only: Collection[type[nn.Module]] | None = None, strict: bool = False) -> nn.Module:
+def swap(model: nn.Module, only: Collection[type[nn.Module]] | type[nn.Module] | None = None, strict: bool = False) -> nn.Module:
     """Turn the torch layers of a model into ours, in place.
 
     Args:
         model: any module; subclasses of torch's layers are left alone, for they may compute something else.
-        only: torch classes to swap; all that have a twin if None.
+        only: torch classes to swap, or one; all that have a twin if None.
         strict: refuse a model of which a part would be left alone.
 
     Returns:
         The model itself.
 
     Raises:
+        TypeError: `model` is no module.
         ValueError: `only` names a class without a twin, or `strict` and something has none; the model is then as it was.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is {model!r}, it must be a torch.nn.Module")
+    only = (only,) if isinstance(only, type) else only
     for cls in only or ():
         if cls not in TWINS:
             near = get_close_matches(getattr(cls, "__name__", str(cls)), [t.__name__ for t in TWINS], n=1)
@@ -96,16 +100,22 @@ def _torch_class(module: nn.Module) -> type[nn.Module]:
 def _twin_of(module: nn.Module) -> type[nn.Module] | None:
     """The class that a module is to get, if it is a torch layer with a twin."""
     twin = TWINS.get(_torch_class(module))
-    if twin is None or not parametrize.is_parametrized(module):
-        return twin
-    cls: Any = type(module)  # Parametrized<Layer>: the layer with a property for each parametrized tensor
-    return type(cls.__name__, (twin,), {k: v for k, v in vars(cls).items() if k not in ("__dict__", "__weakref__")})
+    return twin and _dressed(module, twin)
+
+
+def _dressed(module: nn.Module, cls: type[nn.Module]) -> type[nn.Module]:
+    """The class itself, or with the properties that a layer with parametrized weights has for them."""
+    if not parametrize.is_parametrized(module):
+        return cls
+    made: Any = type(module)  # Parametrized<Layer>
+    return type(made.__name__, (cls,), {k: v for k, v in vars(made).items() if k not in ("__dict__", "__weakref__")})
 
 
 def unswap(model: nn.Module) -> nn.Module:
     """Turn our layers back into torch's, in place: for tools that know torch's classes only."""
     back = {ours: theirs for theirs, ours in TWINS.items()}
     for module in model.modules():
-        if type(module) in back:
-            module.__class__ = back[type(module)]
+        theirs = back.get(_torch_class(module))
+        if theirs is not None:
+            module.__class__ = _dressed(module, theirs)
     return model

@@ -15,6 +15,7 @@ from rungbook.recipes.book import cars
 from rungbook.recipes.book.cars import CarsNetwork, CarsStudy, cars_table, closed_form, raw_descent, squared_error, stacked_line
 from rungbook.recipes.book.squared import MSE
 from rungbook.recipes.settings import parse_settings
+from rungbook.scratch.swap import swap
 
 
 def quiet(line: str) -> None:
@@ -142,6 +143,7 @@ def test_stacked_linear_layers_are_the_line_of_their_product() -> None:
     slope, shift = stacked_line(model)
     x = torch.linspace(-3, 3, 7)[:, None]
     assert torch.allclose(model(x), slope * x + shift, atol=1e-6)
+    assert torch.equal(stacked_line(swap(model))[0], slope), "by hand they are linear layers too"
     bent = MLP(1, 1, hidden=(10, 5))
     slope, shift = stacked_line(bent)
     assert not torch.allclose(bent(x), slope * x + shift, atol=1e-2), "control: with ReLU between them they are not"

@@ -389,8 +389,9 @@ def stacked_line(model: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     slope: torch.Tensor | None = None
     shift = torch.zeros(1, 1)
     for layer in model.modules():
-        if isinstance(layer, nn.Linear):
-            weight, bias = layer.weight.detach(), layer.bias.detach()[:, None]
+        own = dict(layer.named_parameters(recurse=False))
+        if own:  # a linear layer: torch's, by hand or the user's
+            weight, bias = own["weight"].detach(), own["bias"].detach()[:, None]
             slope = weight if slope is None else weight @ slope
             shift = bias if slope is weight else weight @ shift + bias
     assert slope is not None
