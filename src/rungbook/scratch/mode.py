@@ -33,13 +33,14 @@ class scratch(replaced):  # noqa: N801
     """Within it, torch's functions are ours.
 
     Args:
-        only: torch functions to answer; all that have a twin if None.
+        only: torch functions to answer, or one; all that have a twin if None.
 
     Raises:
         ValueError: `only` names a function without a twin.
     """
 
-    def __init__(self, only: Collection[Callable[..., Any]] | None = None) -> None:
+    def __init__(self, only: Collection[Callable[..., Any]] | Callable[..., Any] | None = None) -> None:
+        only = (only,) if callable(only) else only
         if unknown := [f for f in only or () if f not in FUNCTIONS]:
             raise ValueError(f"no twin for {', '.join(getattr(f, '__name__', str(f)) for f in unknown)}")
         super().__init__(FUNCTIONS if only is None else {f: FUNCTIONS[f] for f in only})

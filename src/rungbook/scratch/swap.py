@@ -2,6 +2,9 @@
 
 A twin holds exactly the attributes that torch's layer holds, so a layer is swapped by giving it another class. Its parameters, buffers,
 hooks and mode stay the very same objects: an optimiser made before goes on, tied weights stay tied, a checkpoint still fits.
+
+A twin is a `torch.nn.Module` and no subclass of torch's layer. Code that looks for torch's classes (`isinstance(m, nn.Linear)`, torch's
+`update_bn`, `convert_sync_batchnorm`, `quantize_dynamic`) passes over it without a word: give it the model before `swap`, or `unswap` it.
 """
 
 from __future__ import annotations
