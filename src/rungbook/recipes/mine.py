@@ -6,6 +6,7 @@ itself: who continues it says them again.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import sys
@@ -111,7 +112,7 @@ def look_at_files(*words: str) -> None:
         if path.suffix != ".py":
             raise UsageError("E202", f"{path} is no Python file.", f"{FORM}")
         try:
-            compile(path.read_bytes(), path, "exec")
+            ast.parse(path.read_bytes(), str(path))
         except (SyntaxError, ValueError) as error:
             raise failed(error, path, "while it was read") from error
 
