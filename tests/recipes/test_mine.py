@@ -85,19 +85,6 @@ class Cut(nn.Linear):
     def forward(self, x):
         return super().forward(x).detach()
 
-class Backward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, g):
-        raise IndexError("late")
-
-class Late(nn.Linear):
-    def forward(self, x):
-        return Backward.apply(super().forward(x))
-
 class Leaves(nn.Linear):
     def forward(self, x):
         raise SystemExit(3)
@@ -197,8 +184,7 @@ def test_parts_that_do_not_fit(file: Path, word: str, said: str) -> None:
         ("mine=Linear:{}:Short", r"returns a tensor of shape \(\d+, 255\) where Linear returns a tensor of shape \(\d+, 256\)"),
         ("mine=Linear:{}:Cut", r"Training with Cut of .*late.py failed: RuntimeError: element 0 of tensors does not require grad"),
         ("mine=Linear:{}:Cut scratch=all", r"Training with Cut of .*late.py failed: UnreachedTensor"),
-        ("mine=Linear:{}:Late", r"late.py:24 failed while training: IndexError: late"),
-        ("mine=Linear:{}:Leaves", r"late.py:32 failed in forward: SystemExit: 3"),
+        ("mine=Linear:{}:Leaves", r"late.py:19 failed in forward: SystemExit: 3"),
         ("mine=Linear:{}:TooMany", r"late.py failed in forward: TypeError.*Look at \S*late.py, or"),
         ("mine=CrossEntropyLoss:{}:NoLoss", r"NoLoss in .*late.py returns a float; a loss is a tensor of one number"),
         ("mine=CrossEntropyLoss:{}:Each", r"Each in .*late.py returns a tensor of shape \(\d+, 1\); a loss is one number"),
@@ -344,3 +330,34 @@ def test_figures_of_the_ledger_are_of_rungbooks_parts(file: Path, rung: Rung) ->
     answer = rung("measure", "mlp", f"mine=Linear:{file}:MyLinear")
     assert answer.code == 2
     assert "E202 figures in the ledger are of rungbook's own parts" in answer.text
+
+
+BACKWARD = """
+import torch
+from torch import nn
+
+class Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        raise IndexError("late")
+
+class Late(nn.Linear):
+    def forward(self, x):
+        return Backward.apply(super().forward(x))
+"""
+
+
+def test_a_backward_that_the_tape_would_pass_over_is_refused(file: Path) -> None:
+    file.write_text(BACKWARD)
+    with pytest.raises(UsageError, match=r"own.py has a backward of its own, which a tape never calls"):
+        train(f"mine=Linear:{file}:Late", "scratch=autograd")
+
+
+def test_a_mistake_in_a_backward_is_theirs(file: Path) -> None:
+    file.write_text(BACKWARD)
+    with pytest.raises(UsageError, match=r"own.py:12 failed while training: IndexError: late"):
+        train(f"mine=Linear:{file}:Late")

@@ -14,7 +14,6 @@ import typer.main
 
 from rungbook.cli.main import app
 
-
 FIRST_THE_COMMAND = """
 import sys
 from rungbook.cli.main import main

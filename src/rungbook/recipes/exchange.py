@@ -17,7 +17,7 @@ from torch import nn
 from rungbook.data.data import Data
 from rungbook.errors import UsageError
 from rungbook.recipes.guard import Guard, one_number, some_tensors
-from rungbook.recipes.mine import Mine, put_layers, put_optimizer, read_mine, split_word
+from rungbook.recipes.mine import Mine, has_backward, put_layers, put_optimizer, read_mine, split_word
 from rungbook.recipes.settings import PARTS
 
 
@@ -150,6 +150,10 @@ class Exchange:
         """What gradients come from, if not from torch's autograd."""
         if "autograd" not in self:
             return None
+        for own in self.own:
+            if has_backward(own):
+                message = f"{own.path} has a backward of its own, which a tape never calls: it differentiates what forward computes."
+                raise UsageError("E202", message, "Leave autograd out of scratch=..., and yours is used.")
         from rungbook.scratch.autograd.tape import Tape
 
         return Tape()

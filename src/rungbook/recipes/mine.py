@@ -249,3 +249,9 @@ def put_optimizer(make: Any, mine: Mine) -> Any:
         return optimizer
 
     return made
+
+
+def has_backward(mine: Mine) -> bool:
+    """Whether the file of a part defines a `torch.autograd.Function`."""
+    defined = vars(sys.modules[mine.part.__module__]).values() if mine.part.__module__ in sys.modules else ()
+    return any(isinstance(x, type) and issubclass(x, torch.autograd.Function) and x.__module__ == mine.part.__module__ for x in defined)

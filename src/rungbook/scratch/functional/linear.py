@@ -23,9 +23,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         RuntimeError: the last dimension of the input is not I, or dtypes differ.
     """
     if input.shape[-1:] != weight.shape[-1:]:
-        raise RuntimeError(
-            f"linear: input {tuple(input.shape)} ends in {input.shape[-1:]}, weight {tuple(weight.shape)} needs {weight.shape[-1]}"
-        )
+        last = input.shape[-1] if input.dim() else "no dimension"
+        raise RuntimeError(f"linear: input {tuple(input.shape)} ends in {last}, weight {tuple(weight.shape)} needs {weight.shape[-1]}")
     if bias is not None and bias.dtype != weight.dtype:
         raise RuntimeError(f"linear: bias is {bias.dtype}, weight {weight.dtype}; they must be the same")
     product = input @ weight.mT if weight.dim() > 1 else input @ weight  # (*, O)
