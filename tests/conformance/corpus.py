@@ -41,6 +41,7 @@ def op_infos() -> dict[str, list[Any]]:
     return infos
 
 
+@cache
 def module_cases(cls: type) -> list[Case]:
     """Every sample of a torch.nn class in train mode, and in eval mode; our own rows are added.
 
@@ -69,6 +70,7 @@ def error_cases(cls: type) -> list[Any]:
     return list(info.module_error_inputs_func(info, device="cpu", dtype=torch.float64, requires_grad=False, training=True))
 
 
+@cache
 def function_cases(name: str, limit: int = 60) -> list[Case]:
     """Samples of a function of torch.nn.functional, by its name there; our own rows are added.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -134,9 +135,17 @@ def test_a_compiler_sees_one_graph() -> None:
     torch.testing.assert_close(compiled(x)[0], layer(x)[0])
 
 
+@pytest.fixture
+def without_onednn() -> Iterator[None]:
+    """Not every processor has oneDNN's bfloat16 LSTM."""
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # setting the switch back asks about Intel GPUs
+@pytest.mark.usefixtures("without_onednn")
 @pytest.mark.parametrize("name", NETWORKS)
-def test_in_single_precision_and_under_autocast(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)  # not every processor has oneDNN's bfloat16 LSTM
+def test_in_single_precision_and_under_autocast(name: str) -> None:
     theirs, ours = NETWORKS[name](torch.nn), NETWORKS[name](nn)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
