@@ -71,8 +71,8 @@ class Exchange:
     def _functions(self, ours: dict[Any, Any]) -> Callable[[], Any]:
         from rungbook.scratch.mode import replaced
 
-        theirs = {m.stands_for: call for m, call in self._own_functions}
-        return lambda: replaced({**ours, **theirs})
+        functions = {**ours, **{m.stands_for: call for m, call in self._own_functions}}  # once: the mode is entered at every step
+        return lambda: replaced(functions)
 
     @cached_property
     def _models(self) -> list[nn.Module]:
@@ -174,7 +174,7 @@ def _own_loss(loss: Any, own: Mine) -> Any:
     """Their loss class in the place of torch's function of the same meaning (CrossEntropyLoss for cross_entropy)."""
     base = loss.func if isinstance(loss, partial) else loss
     name = own.stands_for.__name__.removesuffix("Loss").lower()
-    if name not in (getattr(base, "__name__", type(base).__name__).replace("_", "").removesuffix("loss"),):
+    if name != getattr(base, "__name__", type(base).__name__).replace("_", "").removesuffix("loss"):
         raise UsageError("E202", f"mine stands for {own.stands_for.__name__}, the recipe's loss is {getattr(base, '__name__', base)}.")
     settings = loss.keywords if isinstance(loss, partial) else {}
     made = Guard(own.part, own, "when made")(**settings)

@@ -110,7 +110,7 @@ def look_at_files(*words: str) -> None:
             what = "is a folder" if path.is_dir() else "is not there"
             raise UsageError("E105", f"mine names the file {path}, which {what}.", f"{FORM}, with the path from here")
         if path.suffix != ".py":
-            raise UsageError("E202", f"{path} is no Python file.", f"{FORM}")
+            raise UsageError("E202", f"{path} is no Python file.", FORM)
         try:
             ast.parse(path.read_bytes(), str(path))
         except (SyntaxError, ValueError) as error:

@@ -65,7 +65,7 @@ def swap(model: nn.Module, only: Collection[type[nn.Module]] | type[nn.Module] |
         if cls not in TWINS:
             near = get_close_matches(getattr(cls, "__name__", str(cls)), [t.__name__ for t in TWINS], n=1)
             raise ValueError(f"only holds {cls!r}, which has no twin" + (f"; did you mean torch.nn.{near[0]}?" if near else ""))
-    if strict and (left := {name: kind for name, kind in _left(model) if not _twin_of(_at(model, name))}):
+    if strict and (left := {name: kind for name, kind in _left(model) if not _twin_of(model.get_submodule(name))}):
         listing = "\n".join(f"  {name or '(the model)'}: {kind}" for name, kind in left.items())
         raise ValueError(f"{len(left)} parts have no twin:\n{listing}")
     for module in list(model.modules()):
@@ -89,10 +89,6 @@ def _left(model: nn.Module) -> Iterator[tuple[str, str]]:
         computes = not list(module.children()) or any(x is not None for x in own)
         if computes and not isinstance(module, CONTAINERS) and not ours & set(type(module).__mro__):
             yield name, type(module).__name__
-
-
-def _at(model: nn.Module, name: str) -> nn.Module:
-    return model.get_submodule(name)
 
 
 def _torch_class(module: nn.Module) -> type[nn.Module]:
