@@ -39,6 +39,8 @@ CODES: dict[str, str] = {
     "E304": "The run is of a newer format",
     "E305": "A line of the ledger is damaged",
     "E306": "A quoted figure is not the measured one",
+    "E307": "A lesson fails",
+    "E308": "A page of the site cannot be built",
     "E401": "The disk is full",
     "E402": "Another process uses this run",
     "E403": "A download failed",

@@ -24,6 +24,7 @@ EVERYTHING = {
     "data",
     "plot",
     "recipes",
+    "book",
     "exercises",
     "view",
     "doctor",
@@ -40,8 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"errors", "calls", "plot"},
     "learner": {"errors", "calls", "plot"},  # takes model, loss, optimiser and data as arguments
     "recipes": {"errors", "models", "data", "learner", "plot", "scratch"},
+    "book": EVERYTHING - {"cli"},  # lessons and the site show everything
     "cli": EVERYTHING,
-    "__init__": EVERYTHING - {"cli", "view", "exercises"},
+    "__init__": EVERYTHING - {"cli", "view", "book", "exercises"},
 }
 """Which parts of rungbook each part may import (DESIGN, section 2); nothing may import cli, and a part not listed here fails the test."""
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from rungbook.cli import coverage, data, evaluate, ledger, listing, measure, predict, resume, runs, train, twins
+from rungbook.cli import coverage, data, docs, evaluate, ledger, lesson, listing, measure, predict, resume, runs, train, twins
 
 app = typer.Typer(
     name="rung",
@@ -22,6 +22,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Deep learning, one rung at a time. Start with: [bold]rung train digits[/]",
 )
+
+LEARNER = "learner"
+app.command("lesson", rich_help_panel=LEARNER)(lesson.lesson)
 
 PRACTITIONER = "practitioner"
 app.command("train", rich_help_panel=PRACTITIONER)(train.train)
@@ -37,6 +40,7 @@ app.command("measure", rich_help_panel=MAINTAINER)(measure.measure)
 app.command("ledger", rich_help_panel=MAINTAINER)(ledger.ledger)
 app.command("coverage", rich_help_panel=MAINTAINER)(coverage.coverage)
 app.command("twins", rich_help_panel=MAINTAINER)(twins.twins)
+app.add_typer(docs.app, name="docs", rich_help_panel=MAINTAINER)
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,135 @@
+"""`rung lesson`: what the course holds; with a number, a lesson in the terminal or as a notebook."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rungbook.cli.train import AsJson, Debug
+
+
+def lesson(
+    which: Annotated[str | None, typer.Argument(help="Number or name; left out: all lessons.", metavar="[LESSON]")] = None,
+    start: Annotated[bool, typer.Option("--open", help="Copy the notebook into this folder and open it in Jupyter.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> int:
+    """The lessons; with a number, run one here or open it in Jupyter."""
+    from rungbook.book.lesson import find
+    from rungbook.errors import UsageError
+
+    if which is None:
+        if start:
+            raise UsageError("E201", "--open wants a lesson.", "rung lesson 1 --open")
+        return _all(as_json)
+    chosen = find(which)
+    _check_parts(chosen.needs, f"Lesson {chosen.number}")
+    return _open(chosen, as_json) if start else _walk(chosen, as_json)
+
+
+def _all(as_json: bool) -> int:
+    """A line a lesson, by rungs."""
+    from rungbook.book.lesson import RUNGS, lessons
+    from rungbook.cli.answer import console, emit
+    from rungbook.recipes.about_data import paragraph, plain
+
+    out, known = console(as_json), lessons()
+    for rung, about in RUNGS.items():
+        of_rung = [one for one in known if one.rung == rung]
+        if of_rung:
+            plain(out, f"rung {rung}  {about}", "bold")
+        for one in of_rung:
+            needs = f" (wants {', '.join(one.needs)})" if one.needs else ""
+            paragraph(out, f"  {one.number:>2}  ", f"{one.title}, {one.minutes} minutes{needs}")
+            paragraph(out, "      ", " ".join(one.covers), body="dim")
+    plain(out, f"{len(known)} lessons, {sum(one.minutes for one in known) / 60:.0f} hours", "bold")
+    plain(out, f"next: rung lesson {known[0].number}    in Jupyter: rung lesson {known[0].number} --open", "dim")
+    if as_json:
+        emit({"lessons": [_about(one) for one in known]})
+    return 0
+
+
+def _about(one: Any) -> dict[str, Any]:
+    names = ("number", "name", "title", "question", "rung", "minutes", "covers", "needs", "path")
+    return {name: getattr(one, name) for name in names}
+
+
+def _walk(chosen: Any, as_json: bool) -> int:
+    """The lesson in the terminal, its pictures in a folder."""
+    from rungbook.book.lesson import lessons
+    from rungbook.book.walk import walk
+    from rungbook.cli.answer import console, emit
+    from rungbook.recipes.about_data import plain
+    from rungbook.recipes.runs import runs_folder
+
+    pictures = _fresh(runs_folder() / f"lesson-{chosen.name}")
+    out = console(as_json)
+    if as_json:  # what the lesson prints goes where a person reads, the JSON line alone to standard output
+        import contextlib
+
+        with contextlib.redirect_stdout(sys.stderr):
+            walk(chosen, pictures, out)
+    else:
+        walk(chosen, pictures, out)
+    drawn = sorted(pictures.glob("*")) if pictures.is_dir() else []
+    if drawn:
+        plain(out, f"pictures: {pictures.resolve()} ({len(drawn)})", "dim")
+    following = next((one.number for one in lessons() if one.number > chosen.number), None)
+    plain(out, f"next: rung lesson {chosen.number} --open" + (f"    rung lesson {following}" if following else ""), "dim")
+    if as_json:
+        emit({**_about(chosen), "pictures": [str(path.resolve()) for path in drawn]})
+    return 0
+
+
+def _fresh(folder: Path) -> Path:
+    """A folder of that name that is not there yet: earlier pictures stay."""
+    number, place = 2, folder
+    while place.exists():
+        place, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    return place
+
+
+def _open(chosen: Any, as_json: bool) -> int:
+    """A copy of the notebook here, and JupyterLab on it."""
+    import subprocess
+
+    from rungbook.book.notebook import copy_for
+    from rungbook.cli.answer import console, emit
+    from rungbook.recipes.about_data import plain
+
+    _check_parts(("notebook",), "Opening a notebook")
+    place, own = copy_for(chosen, Path.cwd())
+    out = console(as_json)
+    if own:
+        plain(out, f"{own.name} is there with changes of yours and stays as it is.", "yellow")
+    plain(out, f"notebook: {place}")
+    if as_json:
+        emit({**_about(chosen), "notebook": str(place)})
+        return 0
+    plain(out, "JupyterLab starts; Ctrl-C twice ends it.", "dim")
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    try:
+        return subprocess.run([sys.executable, "-m", "jupyterlab", str(place)], env=environment, check=False).returncode and 4
+    except KeyboardInterrupt:
+        return 0
+
+
+PARTS = {"notebook": ("jupyterlab", "ipykernel"), "book": ("sphinx", "myst_nb", "nbclient")}
+"""Optional group of packages -> modules that show it is installed."""
+
+
+def _check_parts(groups: tuple[str, ...], what: str) -> None:
+    """Raises EnvironmentProblem E404 for a group that is not installed, before anything is done."""
+    from importlib.util import find_spec
+
+    from rungbook.errors import EnvironmentProblem
+
+    for group in groups:
+        if missing := [name for name in PARTS[group] if find_spec(name) is None]:
+            raise EnvironmentProblem(
+                "E404", f"{what} wants {', '.join(missing)}, which is not installed.", f'pip install "rungbook[{group}]"'
+            )
