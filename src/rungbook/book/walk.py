@@ -16,7 +16,6 @@ from rungbook.book.notebook import is_hidden
 from rungbook.book.show import PICTURES
 from rungbook.errors import DataError
 
-
 LINK = re.compile(r"\[([^\]]+)\]\(#[\w-]+\)")
 """A link into glossary or bibliography: in a terminal its words alone."""
 
