@@ -31,17 +31,17 @@ assert reported.value == 0.9725 and reported.fault.startswith("fault S1-1")
 print(f"{reported.source} reports {reported.value:.2%} on {reported.split}; {reported.fault}")
 
 # %% [markdown]
-# This lesson shows seven mistakes. All of them stood in public courses on deep learning, written by people who know the field, and each of
-# them changed a number that the course reports. None stopped the program. We repeat each mistake once, put the wrong number beside the
-# honest one, and ask how it was found. The names S1-1, S0-2 and so on are those of this book's list of faults.
+# This lesson shows seven mistakes. All of them stood in public courses on deep learning, written by people who know the field, behind
+# numbers that the courses report. None stopped the program. We repeat each mistake once, put the wrong number beside the honest one, and
+# ask how it was found. The names S1-1, S0-2 and so on are those of this book's list of faults.
 #
 # You need three words. A [model](#model) is a function with numbers in it, its [parameters](#parameter), that are adjusted until it answers
 # well on examples; that is *training*. Examples it was trained on are the [training set](#training-set). What it answers on examples kept
 # aside, the [validation set](#validation-set), tells how good it is on new ones. Everything else is explained where it is needed, and
 # properly in later lessons.
 #
-# One draw of examples is luck. So each experiment is repeated with five [seeds](#seed), five different draws, and we write the mean and the
-# [standard deviation](#standard-deviation) of the five.
+# One draw of examples is luck. So each experiment is repeated with at least five [seeds](#seed), as many different draws, and we write the
+# mean and the [standard deviation](#standard-deviation).
 
 # %%
 SEEDS = range(5)
@@ -52,10 +52,10 @@ def spread(values) -> str:
     return f"{number(mean(values))} ± {number(float(f'{stdev(values):.2g}'))}"
 
 
-def beside(fault: str, what: str, wrong: list[float], honest: list[float]) -> Picture:
+def beside(fault: str, what: str, wrong: list[float], honest: list[float], part: str = "valid") -> Picture:
     """Keep both numbers for the end of the lesson, and draw them: a dot a seed."""
     found.append({"fault": fault, "what is reported": what, "with the fault": spread(wrong), "honest": spread(honest)})
-    return variants({"with the fault": {"valid": wrong}, "honest": {"valid": honest}}, name=what)
+    return variants({"with the fault": {part: wrong}, "honest": {part: honest}}, name=what)
 
 
 # %% [markdown]
@@ -123,7 +123,7 @@ for seed in SEEDS:
             seen.append(float(right[known].mean()))
             unseen.append(float(right[~known].mean()))
 show(beside("S1-1", "accuracy, forest on digits", accuracy[True], accuracy[False]))
-print("one forest, images it was trained on:", spread(seen), " images new to it:", spread(unseen))
+print("the forest of the faulty split, images it was trained on:", spread(seen), " images new to it:", spread(unseen))
 assert min(seen) > 0.99 and mean(seen) - mean(unseen) > 0.015
 
 # %% [markdown]
@@ -222,7 +222,7 @@ def paint(ax):
 ends = {name: [run["losses"][-1] for run in runs] for name, runs in (("twice", twice), ("once", once))}
 words = f"after 150 steps it is {spread(ends['once'])} with one softmax and {spread(ends['twice'])} with two, whose floor is {floor:.4f}"
 show(draw(paint, f"Training loss of five networks each: {words}.", size=(4.6, 2.6)))
-show(beside("S1-2", "training loss, network on digits", ends["twice"], ends["once"]))
+show(beside("S1-2", "training loss, network on digits", ends["twice"], ends["once"], "train"))
 assert min(min(run["losses"]) for run in twice) > floor and max(ends["once"]) < 0.15
 rows = []
 for name, runs in (("once", once), ("twice", twice)):
@@ -313,6 +313,7 @@ def paint(ax):
     ax.plot(range(1, 1001), so_far, color=VALID, label="best epoch, on the examples it was chosen by")
     ax.plot(range(1, 1001), on_fresh, color=TRAIN, label="the same epoch, on fresh examples")
     ax.set(xscale="log", xlabel="epochs to choose from", ylabel="share right", ylim=(0.4, 0.75))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.legend(frameon=False, fontsize=8, loc="upper left")
 
 
@@ -334,7 +335,7 @@ assert so_far[0] < 0.52 and so_far[999] > 0.64 and on_fresh.sub(0.5).abs().max()
 # %%
 results = load_ledger().get("diabetes").results
 honest, chosen = (results[name]["test"]["mean_squared_error"]["values"] for name in ("best on valid", "best on test (fault S1-3)"))
-show(beside("S1-3", "squared error, diabetes (ledger)", chosen, honest))
+show(beside("S1-3", "squared error, diabetes (ledger)", chosen, honest, "test"))
 gains = [a - b for a, b in zip(honest, chosen, strict=True)]
 print("the error looks smaller by", spread(gains))
 assert min(gains) > 0
@@ -424,7 +425,7 @@ def share_right(model: nn.Module, part: Dataset) -> float:
 
 models = {how: [learned(splits(seed, how)[0], seed) for seed in SEEDS] for how in (SHARED, HONEST)}
 tested = {how: [share_right(model, splits(seed, how)[2]) for seed, model in zip(SEEDS, models[how], strict=True)] for how in models}
-show(beside("S0-1", "accuracy, 'with augmentation'", tested[SHARED], tested[HONEST]))
+show(beside("S0-1", "accuracy, 'with augmentation'", tested[SHARED], tested[HONEST], "test"))
 assert all(a > b + 0.05 for a, b in zip(tested[HONEST], tested[SHARED], strict=True))
 
 # %% [markdown]
@@ -528,7 +529,7 @@ for loss in (cancelled, weighted):
         told[loss].append(now.item())
         true[loss].append(F.cross_entropy(scores, torch.tensor(new.y)).item())
         named[loss].append((scores.argmax(1) == torch.tensor(new.y)).float().mean().item())
-show(beside("S3-1", "training loss, three slots in ten real", told[cancelled], told[weighted]))
+show(beside("S3-1", "training loss, three slots in ten real", told[cancelled], told[weighted], "train"))
 rows = []
 for loss in (cancelled, weighted):
     figures = {"reported": told[loss], "on new points": true[loss], "right on new points": named[loss]}
