@@ -35,6 +35,7 @@ assert torch.equal(x.grad, torch.full((2, 2), 4.5)) and x.grad.sum() == 18
 #
 # Lesson 4 wrote a way back for every layer and called them in reverse order by hand. Both can be left to the numbers. An operation on
 # `Value`s returns a `Value` that keeps what it was computed from and its slope in each: `a * b` has the slope `b` in `a`, and `a` in `b`.
+# Python calls `__mul__` for `*`; such overloaded operators are how it is done in C++ as well ([Griewank et al., 1996](#griewank1996)).
 
 # %%
 from rungbook.scratch.autograd import Value
@@ -126,8 +127,11 @@ images, labels = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(la
 def drawn(scale, seed, sizes=(64, 128, 64, 32, 10)):
     """Weights and biases; at scale 1 uniform as torch's Linear draws them."""
     g = torch.Generator().manual_seed(seed)
-    shapes = [shape for i, o in pairwise(sizes) for shape in ((i, o, scale), (i, o, 0))]
-    return [Var(torch.empty((i, o) if s else (o,)).uniform_(-(i**-0.5), i**-0.5, generator=g) * (s or 1)) for i, o, s in shapes], g
+    uniform = lambda i, *shape: torch.empty(shape).uniform_(-(i**-0.5), i**-0.5, generator=g)
+    parameters = []
+    for i, o in pairwise(sizes):
+        parameters += [Var(scale * uniform(i, i, o)), Var(uniform(i, o))]
+    return parameters, g
 
 
 def network(parameters, x):
@@ -393,10 +397,10 @@ def loss_of(w1, b1, w2, b2):
 
 
 inputs, targets, weights = parabola(0)
-curve = by_layers(weights)
-curve(inputs, targets)
-curve.backward()
-hand = [*curve.layers[0].grads, *curve.layers[2].grads]
+layers = by_layers(weights)
+layers(inputs, targets)
+layers.backward()
+hand = [*layers.layers[0].grads, *layers.layers[2].grads]
 
 variables = [Var(w) for w in weights]
 loss_of(*variables).backward()
@@ -415,7 +419,7 @@ for name, gradients in forms.items():
 
 
 # %%
-def fitted(seed, warm_up, steps=1200, lr=0.1):
+def fitted(seed, warm_up, steps=800, lr=0.1):
     """The last loss, and the model."""
     x, y, weights = parabola(seed)
     model = by_layers(weights)
@@ -472,8 +476,8 @@ print("slopes of a sigmoid at 0, 5, 10:", [f"{s:.6f}" for s in (flat * (1 - flat
 assert (flat * (1 - flat))[0] == 0.25 and (flat * (1 - flat))[2] < 5e-5
 
 # %% [markdown]
-# Weights four times as large make up for the quarter ([Glorot and Bengio, 2010](#glorot2010)). Far larger ones push the sigmoid out to
-# where it is flat: the saturated sigmoid of the essay.
+# Weights four times as large make up for the quarter ([Glorot and Bengio, 2010](#glorot2010), measure how layers shrink what passes). Far
+# larger ones push the sigmoid out to where it is flat: the saturated sigmoid of the essay.
 #
 # Second, a [ReLU](#relu) is 0 below 0, and so is its slope. One step too far, and a unit is off for every sample. No gradient will ever
 # turn it on again. A hundred steps on digits at two learning rates:
@@ -489,7 +493,7 @@ def start_relu(seed):
 def descend(parameters, activation, lr, steps):
     w1, b1, w2, b2 = parameters
     for _ in range(steps):
-        loss = F.cross_entropy(activation(images[:500] @ w1 + b1) @ w2 + b2, labels[:500])
+        loss = F.cross_entropy(activation(images[:300] @ w1 + b1) @ w2 + b2, labels[:300])
         with torch.no_grad():
             for p, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                 p -= lr * g
@@ -497,7 +501,7 @@ def descend(parameters, activation, lr, steps):
 
 
 def share_of_dead(parameters):
-    return ((images[:500] @ parameters[0] + parameters[1]).amax(0) <= 0).double().mean().item()
+    return ((images[:300] @ parameters[0] + parameters[1]).amax(0) <= 0).double().mean().item()
 
 
 dead = {}
@@ -602,11 +606,11 @@ def copies(parameters):
 
 
 revived = {
-    "ReLU": [descend(copies(p), torch.relu, 0.3, 200) for p in dead[3.0]],
-    "another backward": [descend(copies(p), lambda z: LeakyBackwardReLU.apply(z, 0.1), 0.3, 200) for p in dead[3.0]],
+    "ReLU": [descend(copies(p), torch.relu, 0.3, 150) for p in dead[3.0]],
+    "another backward": [descend(copies(p), lambda z: LeakyBackwardReLU.apply(z, 0.1), 0.3, 150) for p in dead[3.0]],
 }
 for name, losses in revived.items():
-    print(f"{name:<17} 200 more steps from death: loss {[round(loss, 2) for loss in losses]}")
+    print(f"{name:<17} 150 more steps from death: loss {[round(loss, 2) for loss in losses]}")
 assert min(revived["ReLU"]) > 1.2 and max(revived["another backward"]) < 1.0
 
 # %% [markdown]
@@ -721,8 +725,8 @@ refuses(
 # %% [markdown]
 # ## Sources
 #
-# - Reverse mode: [Linnainmaa, 1970](#linnainmaa1970); the list of operations: [Wengert, 1964](#wengert1964); the order of the walk:
-#   [Kahn, 1962](#kahn1962).
+# - Reverse mode: [Linnainmaa, 1970](#linnainmaa1970); with overloaded operators: [Griewank et al., 1996](#griewank1996); the list of
+#   operations: [Wengert, 1964](#wengert1964); the order of the walk: [Kahn, 1962](#kahn1962).
 # - A gradient function for each operand, as in `Var`: [Maclaurin, Duvenaud and Adams, 2015](#maclaurin2015). Pullbacks:
 #   [Pearlmutter and Siskind, 2008](#pearlmutter2008).
 # - What autograd does not tell: [Karpathy, 2016](#karpathy2016). Small gradients: [Glorot and Bengio, 2010](#glorot2010); large ones:
