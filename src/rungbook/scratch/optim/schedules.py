@@ -74,7 +74,7 @@ def combine(shares: Sequence[float], schedules: Sequence[Position]) -> Position:
 
 
 def square_root(top: float = 1.0) -> Steps:
-    """`top / sqrt(t + 1)`: the rate at which averages of noise shrink (Robbins and Monro's conditions hold)."""
+    """`top / sqrt(t + 1)`: its sum has no end, nor has that of its squares, so noise shrinks with the rate and no faster."""
     return lambda t: top / math.sqrt(t + 1)
 
 
