@@ -114,8 +114,8 @@ assert sizes["X @ W, in W"][0] * sizes["X @ W, in W"][1] == 125_440_000
 # output, shaped like the output. All that is wanted is that row times the Jacobian, the
 # [vector-Jacobian product](#vector-jacobian-product), shaped like the input. For a linear layer $Y = XW$ write out one entry:
 #
-# $$\frac{\partial L}{\partial w_{io}} = \sum_n x_{ni}\, g_{no} \qquad\text{so}\qquad G_W = X^T G
-# \qquad\text{and likewise}\qquad G_X = G\, W^T$$
+# $$\frac{\partial L}{\partial w_{io}} = \sum_n x_{ni} g_{no} \qquad\text{so}\qquad G_W = X^T G
+# \qquad\text{and likewise}\qquad G_X = G W^T$$
 #
 # Two ordinary matrix products. For `relu` it is a product of numbers: the gradient passes where the input was above 0.
 
@@ -157,7 +157,7 @@ show(source(by_hand.mse_backward), source(by_hand.network))
 
 # %% [markdown]
 # Forward the shapes go from `(N, 784)` to one number. Backward every gradient has the shape of what it is the gradient of. This rule alone
-# finds most mistakes.
+# finds many mistakes.
 
 
 # %%
@@ -209,11 +209,14 @@ rows = [(n, a, b) for n, a, b in zip(names, ours, theirs, strict=True)]
 show(table([{"gradient of": n, "shape": str(tuple(a.shape)), "largest difference": (a - b).abs().max().item()} for n, a, b in rows]))
 torch.testing.assert_close(loss, torchs_loss.detach(), rtol=1e-12, atol=0)
 torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+answered = sum(g.numel() for g in ours[1:])
+print(f"one run forward and one back: gradients of {answered:,} weights")
+assert answered == weights
 
 # %% [markdown]
 # ## The weight's gradient, three ways to write one sum
 #
-# $\sum_n x_{ni}\, g_{no}$ can be read as: for every sample the outer product of what went in and what came back, all of them added. The
+# $\sum_n x_{ni} g_{no}$ can be read as: for every sample the outer product of what went in and what came back, all of them added. The
 # course writes it like that first. It makes a block of `N x 784 x 50` numbers only to sum it away. `einsum` names the sum, and the matrix
 # product is the sum:
 
@@ -416,7 +419,7 @@ show(sheet([paint_runs(lr) for lr in (0.003, 0.006)], f"Loss over 100 steps, fiv
 #
 # Two matrix products, whose way back you know. New is the softmax. One row of it has the slopes
 # $\partial p_i/\partial s_j = p_i(\delta_{ij} - p_j)$, a full matrix. Times a row $g$ on the left it collapses to
-# $p_j\,(g_j - \sum_i g_i p_i)$: again no Jacobian.
+# $p_j (g_j - \sum_i g_i p_i)$: again no Jacobian.
 
 
 # %%
