@@ -117,7 +117,7 @@ assert row.grad.tolist() == [5, 5, 5]  # five uses of each number: their gradien
 # %% [markdown]
 # That is enough to train a network. The layers of lesson 4 disappear: only the forward formula is left. A course builds a small
 # [autograd](#autograd) of this kind and trains 784-128-64-32-10 with sigmoids on MNIST; here are the 8 by 8 digits that come with
-# scikit-learn, batches of 32, a fifth held out. Only one thing is varied, the size of the first weights:
+# scikit-learn, batches of 32, a fifth held out. Only one thing is varied, how large the weights are drawn:
 
 # %%
 images, labels = load_digits(return_X_y=True)
@@ -157,7 +157,7 @@ def accuracy_after_training(scale, seed, epochs=5, lr=0.5):
 
 accuracies = {scale: torch.tensor([accuracy_after_training(scale, seed) for seed in range(5)]) for scale in (1, 4)}
 show(
-    table([{"first weights": f"x {k}", "accuracy, 5 runs": f"{100 * a.mean():.1f} ± {100 * a.std():.1f} %"} for k, a in accuracies.items()])
+    table([{"weights drawn": f"x {k}", "accuracy, 5 runs": f"{100 * a.mean():.1f} ± {100 * a.std():.1f} %"} for k, a in accuracies.items()])
 )
 assert accuracies[1].max() < 0.2 and accuracies[4].min() > 0.6
 
@@ -695,7 +695,7 @@ refuses(check_order, as_met, lambda root: by_depth(root)[::-1], lambda root: [ro
 # %% [markdown]
 # ### Exercise 2: a pullback
 #
-# Write `swish(x)`: it returns the value $x\,\sigma(x)$ and its pullback, a function of a gradient `g`. A right answer agrees with
+# Write `swish(x)`: it returns the value $x \sigma(x)$ and its pullback, a function of a gradient `g`. A right answer agrees with
 # `torch.func.vjp`, for any `g`.
 
 
