@@ -115,7 +115,7 @@ accuracy, seen, unseen = {True: [], False: []}, [], []
 for seed in SEEDS:
     for course in (True, False):
         train, valid = (part.numpy() for part in parted(n, seed, course=course))
-        forest = RandomForestClassifier(50, random_state=seed).fit(pixels[train], labels[train])
+        forest = RandomForestClassifier(30, random_state=seed).fit(pixels[train], labels[train])
         right = forest.predict(pixels[valid]) == labels[valid]
         accuracy[course].append(float(right.mean()))
         if course:
@@ -189,12 +189,12 @@ x, y = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.
 
 
 def train_digits(seed: int, *, twice: bool) -> dict:
-    """64-50-10, a step for each of 150 times through all training images: losses, shares named right, classes that are ever named."""
+    """64-50-10, a step for each of 100 times through all training images: losses, shares named right, classes that are ever named."""
     torch.manual_seed(seed)
     train, valid = parted(n, seed, course=False)
     model = nn.Sequential(nn.Linear(64, 50), nn.ReLU(), nn.Linear(50, 10), *([nn.Softmax(dim=1)] if twice else []))
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=0.01), []
-    for _ in range(150):
+    for _ in range(100):
         loss = F.cross_entropy(model(x[train]), y[train])
         optimizer.zero_grad()
         loss.backward()
@@ -212,15 +212,15 @@ twice, once = [train_digits(seed, twice=True) for seed in SEEDS], [train_digits(
 def paint(ax):
     for runs, colour, name in ((twice, VALID, "softmax twice"), (once, TRAIN, "softmax once")):
         for run in runs:
-            ax.plot(range(1, 151), run["losses"], color=colour, linewidth=1, label=name if run is runs[0] else "")
+            ax.plot(range(1, 101), run["losses"], color=colour, linewidth=1, label=name if run is runs[0] else "")
     ax.axhline(floor, color=THIRD, linestyle=(0, (3, 2)), linewidth=1.2)
-    ax.annotate(f"floor {floor:.3f}", (150, floor), (0, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
+    ax.annotate(f"floor {floor:.3f}", (100, floor), (0, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
     ax.set(xlabel="step", ylabel="training loss", ylim=(0, None))
     ax.legend(frameon=False)
 
 
 ends = {name: [run["losses"][-1] for run in runs] for name, runs in (("twice", twice), ("once", once))}
-words = f"after 150 steps it is {spread(ends['once'])} with one softmax and {spread(ends['twice'])} with two, whose floor is {floor:.4f}"
+words = f"after 100 steps it is {spread(ends['once'])} with one softmax and {spread(ends['twice'])} with two, whose floor is {floor:.4f}"
 show(draw(paint, f"Training loss of five networks each: {words}.", size=(4.6, 2.6)))
 show(beside("S1-2", "training loss, network on digits", ends["twice"], ends["once"], "train"))
 assert min(min(run["losses"]) for run in twice) > floor and max(ends["once"]) < 0.15
@@ -311,7 +311,7 @@ so_far, on_fresh = so_far.mean(0), on_fresh.gather(1, epoch).mean(0)
 
 def paint(ax):
     ax.plot(range(1, 1001), so_far, color=VALID, label="best epoch, on the examples it was chosen by")
-    ax.plot(range(1, 1001), on_fresh, color=TRAIN, label="the same epoch, on fresh examples")
+    ax.plot(range(1, 1001), on_fresh, color=THIRD, label="the same epoch, on fresh examples")
     ax.set(xscale="log", xlabel="epochs to choose from", ylabel="share right", ylim=(0.4, 0.75))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.legend(frameon=False, fontsize=8, loc="upper left")
@@ -347,7 +347,7 @@ assert min(gains) > 0
 # ## 4. Two splits, one object (S0-1)
 #
 # [Augmentation](#data-augmentation) changes training pictures at random each time they are used (moved, mirrored), so that the model sees
-# more variety. Validation pictures stay as they are. A course wrote it in two lines, after `random_split`:
+# more variety. Validation pictures stay as they are. A course wrote it in two lines:
 #
 #     train_dataset.dataset.transform = moved
 #     valid_dataset.dataset.transform = None
@@ -405,7 +405,7 @@ def splits(seed: int, how: str) -> tuple[Dataset, Dataset, Dataset]:
 
 
 def learned(train: Dataset, seed: int) -> nn.Module:
-    """144-64-10, thirty epochs."""
+    """144-64-10, 30 epochs."""
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -471,7 +471,7 @@ assert all(len(set(asked)) > 1 for asked in again)
 # Sentences have different lengths, so shorter ones are filled up with [padding](#padding), and the filled slots must not count. The course
 # gives every slot a weight, 1 or 0, and takes the weighted mean of the losses:
 #
-# $$\frac{\sum_i w_i \, \ell_i}{\sum_i w_i}$$
+# $$\frac{\sum_i w_i \ell_i}{\sum_i w_i}$$
 #
 # But its `loss` has taken the mean already. It is one number $\bar\ell$, and $\sum_i w_i \bar\ell / \sum_i w_i = \bar\ell$, whatever the
 # weights are.
@@ -502,13 +502,13 @@ for loss in (cancelled, weighted):
 
 # %% [markdown]
 # The padded slots carry the target 0, the first word of the vocabulary, and the model is trained to answer it. To see what that does we
-# need a task where the truth is known. `world:blobs` draws points around four centres; it was made so that the best possible accuracy is
-# 0.9, and the least possible loss is known as well. Seven of ten slots are padding.
+# need a task where the truth is known. `world:blobs` draws points around four centres, and the least possible loss on such points is known.
+# Seven of ten slots are padding.
 
 # %%
 from rungbook.data.worlds.registry import make_world
 
-world = make_world("blobs(classes=4, bayes=0.9)")
+world = make_world("blobs(classes=4, sd=0.6)")
 least = world.limit("log_loss").value
 told, true, named = {}, {}, {}
 for loss in (cancelled, weighted):
@@ -545,9 +545,9 @@ assert all(a < b for a, b in zip(named[cancelled], named[weighted], strict=True)
 #
 # ## 7. Scores on training sentences (S3-6)
 #
-# A translator is shown at the end of its notebook: it translates some sentences, and the scores are perfect. The sentences are from its
-# training set. Here is a translator that knows no grammar and no words. It is a dictionary of whole sentences. `world:translation` has two
-# languages with synonyms drawn by chance, so that no translator can be right in every word more often than about 27 % of the time.
+# At the end of a notebook a translator translates some sentences, and is given scores. The sentences are from its training set. Here is a
+# translator that knows no grammar and no words: it is a dictionary of whole sentences. `world:translation` has two languages with synonyms
+# drawn by chance, so that no translator can be right in every word more often than about 27 % of the time.
 
 # %%
 world = make_world("translation")
@@ -590,7 +590,7 @@ for seed in SEEDS:
 
 
 def paint(ax):
-    for losses, colour, name in ((own, VALID, "text it was trained on"), (others, TRAIN, "new text")):
+    for losses, colour, name in ((own, TRAIN, "text it was trained on"), (others, VALID, "new text")):
         ax.plot(list(losses), [mean(v) for v in losses.values()], color=colour, marker=".", label=name)
         ax.fill_between(list(losses), [min(v) for v in losses.values()], [max(v) for v in losses.values()], color=colour, alpha=0.25)
     ax.axhline(least, color=THIRD, linestyle=(0, (3, 2)), linewidth=1.2)

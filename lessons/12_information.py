@@ -244,7 +244,7 @@ assert each[1] == 1 and all(limit <= each[n] < limit + 1 / n for n in each) and 
 # the old one, $Q = (0.7, 0.1, 0.2)$. A word that comes with share $p_i$ has the length $-\log q_i$. The mean cost is the
 # [cross-entropy](#cross-entropy), and what it costs too much is the [Kullback-Leibler divergence](#kl-divergence):
 #
-# $$H(P, Q) = -\sum_i p_i \ln q_i , \qquad \mathrm{KL}(P \,\Vert\, Q) = H(P, Q) - H(P) = \sum_i p_i \ln \frac{p_i}{q_i} .$$
+# $$H(P, Q) = -\sum_i p_i \ln q_i , \qquad \mathrm{KL}(P \Vert  Q) = H(P, Q) - H(P) = \sum_i p_i \ln \frac{p_i}{q_i} .$$
 #
 # By the proof above it is never negative, and 0 only if $P = Q$. In nats:
 
@@ -286,9 +286,9 @@ print(f"nats too much, by a code that all but rules out a word: {kl(open_minded,
 assert kl(open_minded, sure) > 100 and kl(sure, open_minded) < 0.25
 
 # %% [markdown]
-# The direction decides what a model becomes. Fit one hump $q$ to a truth $p$ with two. If $\mathrm{KL}(p \,\Vert\, q)$ is made small, $q$
-# must not rule out anything that happens, and covers both humps. If $\mathrm{KL}(q \,\Vert\, p)$ is made small, $q$ must not say anything
-# that never happens, and settles on one.
+# The direction decides what a model becomes. Fit one hump $q$ to a truth $p$ with two. If $\mathrm{KL}(p \Vert  q)$ is made small, $q$ must
+# not rule out anything that happens, and covers both humps. If $\mathrm{KL}(q \Vert  p)$ is made small, $q$ must not say anything that
+# never happens, and settles on one.
 
 # %%
 at = torch.linspace(-6, 6, 241, dtype=torch.float64)
@@ -325,7 +325,7 @@ assert abs(cover[0] + 0.4) < 0.15 and cover[1] > 1.8 and abs(settle[0] + 2) < 0.
 # one, some are a 4 and some a 9. We do not know $p$, we have examples. Their loss is the mean of $-\ln q(y_i|x_i)$, the length of the right
 # answer in the model's code. With many examples that is the cross-entropy of $p$ and $q$, and
 #
-# $$H(p, q) = H(p) + \mathrm{KL}(p \,\Vert\, q) .$$
+# $$H(p, q) = H(p) + \mathrm{KL}(p \Vert  q) .$$
 #
 # Training cannot change $H(p)$. So to make the loss small is to bring $q$ close to $p$ in the KL sense, and, $n$ examples being
 # independent, $e^{-n \cdot \text{loss}}$ is the probability of all their labels: the least loss is the [maximum
@@ -392,15 +392,11 @@ def paint(ax):
 
 says = "; ".join(f"{n:,} points: loss {number(mean(loss[n]))}, of it KL {number(mean(apart[n]))}" for n in (10, 100, 3000))
 show(draw(paint, f"Five draws each. {says}. The entropy is {number(floor)}.", size=(4.6, 2.7)))
-rows = [
-    {
-        "training points": n,
-        "loss": f"{mean(loss[n]):.4f} ± {stdev(loss[n]):.4f}",
-        "KL": f"{mean(apart[n]):.4f} ± {stdev(apart[n]):.4f}",
-        "loss - KL": mean(a - b for a, b in zip(loss[n], apart[n], strict=True)),
-    }
-    for n in loss
-]
+rows = []
+for n in loss:
+    left = mean(a - b for a, b in zip(loss[n], apart[n], strict=True))
+    means = {name: f"{mean(v[n]):.4f} ± {stdev(v[n]):.4f}" for name, v in (("loss", loss), ("KL", apart))}
+    rows.append({"training points": n, **means, "loss - KL": left})
 show(table(rows))
 print(f"knowing everything: {best:.4f} on these points, {floor:.4f} expected")
 assert abs(best - floor) < 0.006
@@ -408,8 +404,9 @@ assert all(abs(a - b - floor) < 0.03 for n in loss if n >= 100 for a, b in zip(l
 assert mean(apart[10]) > 10 * mean(apart[300]) and max(apart[3000]) < 0.003 and min(min(v) for v in apart.values()) > 0
 
 # %% [markdown]
-# With more examples the divergence goes to zero, and the loss to the entropy. A network with a million parameters would come no lower: on
-# *new* points no model can expect less. One that is far below this line on *training* points has learned them by heart (lesson 0).
+# The last column is what remains without the divergence: the entropy, up to the chance of these 20,000 points. With more examples the
+# divergence goes to zero, and the loss to the entropy. A network with a million parameters would come no lower: on *new* points no model
+# can expect less. One that is far below this line on *training* points has learned them by heart (lesson 0).
 #
 # ## Ours and torch's
 #
@@ -436,10 +433,9 @@ def value_and_gradient(loss, *inputs):
 
 for ours, torchs, target in ((cross_entropy, F.cross_entropy, classes), (cross_entropy, F.cross_entropy, shares)):
     torch.testing.assert_close(value_and_gradient(ours, target), value_and_gradient(torchs, target), rtol=1e-12, atol=1e-14)
-divergence = {
-    k: value_and_gradient(lambda z, f=f: f(F.log_softmax(z, 1), shares, reduction="batchmean"))
-    for k, f in (("ours", kl_div), ("torch's", F.kl_div))
-}
+divergence = {}
+for name, loss_of in (("ours", kl_div), ("torch's", F.kl_div)):
+    divergence[name] = value_and_gradient(lambda z, f=loss_of: f(F.log_softmax(z, 1), shares, reduction="batchmean"))
 torch.testing.assert_close(divergence["ours"], divergence["torch's"], rtol=1e-12, atol=1e-14)
 
 row_entropy = -(shares * shares.log()).sum(1).mean()
@@ -453,8 +449,8 @@ print(f"cross-entropy {value:.4f} = entropy {row_entropy:.4f} + divergence {dive
 # %% [markdown]
 # What people get wrong:
 #
-# - `kl_div(a, b)` is $\mathrm{KL}(b \,\Vert\, a)$: the prediction comes first, and as a *logarithm*. Given $Q$ in place of $\ln Q$ it
-#   computes something, and does not complain. The something can be negative.
+# - `kl_div(a, b)` is $\mathrm{KL}(b \Vert  a)$: the prediction comes first, and as a *logarithm*. Given $Q$ in place of $\ln Q$ it computes
+#   something, and does not complain. The something can be negative.
 # - Its default, `reduction="mean"`, divides by the number of entries, not of rows. `"batchmean"` is the divergence.
 # - `cross_entropy` takes logits. Given probabilities it applies softmax a second time, and the loss has a floor that no network can get
 #   below (fault S1-2 in lesson 0).
@@ -467,18 +463,8 @@ wrong = F.kl_div(P, Q, reduction="sum").item()  # meant: KL(P||Q)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch warns of "mean", too, as of something that it will change
     by_entry = F.kl_div(Q.log(), P).item()
-show(
-    table(
-        [
-            {"call": call, "gives": value}
-            for call, value in (
-                ('kl_div(Q.log(), P, reduction="sum")', kl(P, Q).item()),
-                ('kl_div(P, Q, reduction="sum")', wrong),
-                ("kl_div(Q.log(), P)", by_entry),
-            )
-        ]
-    )
-)
+calls = {'kl_div(Q.log(), P, reduction="sum")': kl(P, Q).item(), 'kl_div(P, Q, reduction="sum")': wrong, "kl_div(Q.log(), P)": by_entry}
+show(table([{"call": call, "gives": value} for call, value in calls.items()]))
 assert wrong < 0 and abs(by_entry - kl(P, Q).item() / 3) < 1e-12
 
 # %% [markdown]
@@ -508,9 +494,9 @@ fixed, single, pairs = ways.values()
 assert min(fixed) > max(single) > min(single) > max(pairs) > min(pairs) > least
 
 # %% [markdown]
-# Each way is cheaper than the one before, and the order is the same for every draw. A model's loss, in bits, is what a file would shrink to
-# if the model packed it. $2$ to the power of it, or $e$ to the power of the loss in nats, is called [perplexity](#perplexity): the number
-# of equally likely characters that would be as hard to guess.
+# Each way is cheaper than the one before, and the order is the same for every draw. A model's loss in bits is the size, per character, of
+# the file that the model could pack the text into. $2$ to the power of it, or $e$ to the power of the loss in nats, is called
+# [perplexity](#perplexity): the number of equally likely characters that would be as hard to guess.
 #
 # ## Exercises
 #
