@@ -192,10 +192,11 @@ def train_digits(seed: int, *, twice: bool) -> dict:
     """64-50-10, a step for each of 100 times through all training images: losses, shares named right, classes that are ever named."""
     torch.manual_seed(seed)
     train, valid = parted(n, seed, course=False)
+    images, classes = x[train], y[train]
     model = nn.Sequential(nn.Linear(64, 50), nn.ReLU(), nn.Linear(50, 10), *([nn.Softmax(dim=1)] if twice else []))
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=0.01), []
     for _ in range(100):
-        loss = F.cross_entropy(model(x[train]), y[train])
+        loss = F.cross_entropy(model(images), classes)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
