@@ -119,15 +119,23 @@ def _execute(lesson: Lesson) -> Any:
         import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError
+        from traitlets.config import Config
     except ImportError as error:
         raise EnvironmentProblem(
             "E404", f"Lessons are executed by {error.name}, which is not installed.", 'pip install "rungbook[book]"'
         ) from error
     whole = nbformat.from_dict(notebook(lesson, hidden=True))
 
-    async def run(folder: str) -> float:
+    async def run(folder: str, sockets: str) -> float:
+        private = {"transport": "ipc", "ip": f"{sockets}/kernel"}  # files of this user's own: no ports for others to listen at
         client = NotebookClient(
-            whole, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": folder}}, record_timing=False
+            whole,
+            timeout=TIMEOUT,
+            startup_timeout=TIMEOUT,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            record_timing=False,
+            config=Config({"KernelManager": private} if os.name == "posix" else {}),
         )
         async with client.async_setup_kernel(env=_environment(Path(folder)), cwd=folder):
             await _aside(client, BEFORE)
@@ -140,8 +148,8 @@ def _execute(lesson: Lesson) -> Any:
                     raise DataError("E307", said, f"python {lesson.path}") from error
             return float(await _aside(client, AFTER))
 
-    with tempfile.TemporaryDirectory(prefix="rung-lesson-") as empty:
-        seconds = asyncio.run(run(empty))
+    with tempfile.TemporaryDirectory(prefix="rung-lesson-") as empty, tempfile.TemporaryDirectory(prefix="rung-ipc-") as sockets:
+        seconds = asyncio.run(run(empty, sockets))
     whole.metadata["rungbook"] = {"seconds": round(seconds, 2)}
     return whole
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from rungbook.book.execute import Executed, execute_all
 from rungbook.book.lesson import RUNGS, Lesson, lessons
 from rungbook.book.notebook import is_hidden, text_of
+from rungbook.book.slides import deck, find_browser, print_pdf
 from rungbook.errors import DataError, EnvironmentProblem, UsageError
 from rungbook.recipes.shipped import checkout
 
@@ -71,6 +72,7 @@ def build(out: Path | None = None, tell: Callable[[str], None] = lambda words: N
     tell("pages")
     _sphinx(source, out)
     shutil.rmtree(source)
+    _slides(root, out)
     return Built(out, sum(1 for _ in out.rglob("*.html")), {name: done.seconds for name, done in executed.items()})
 
 
@@ -176,6 +178,16 @@ def check_vendor(folder: Path) -> None:
     for name in sorted(listed.keys() | here.keys()):
         if name not in here or name not in listed or hashlib.sha256(here[name].read_bytes()).hexdigest() != listed[name]:
             raise DataError("E308", f"docs/vendor/{name} is not the file that SHA256SUMS lists.", "git checkout docs/vendor")
+
+
+def _slides(root: Path, out: Path) -> None:
+    """Every deck of `docs/slides`, and its PDF where a browser can print it."""
+    for text in sorted((root / "docs" / "slides").glob("*.md")):
+        title = text.read_text(encoding="utf-8").lstrip("# ").splitlines()[0]
+        page = out / "slides" / f"{text.stem}.html"
+        _put(page, deck(text.read_text(encoding="utf-8"), title))
+        if find_browser():
+            print_pdf(page, page.with_suffix(".pdf"))
 
 
 def _sphinx(source: Path, out: Path) -> None:
