@@ -51,6 +51,14 @@ def block_network(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(block_network)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a count or an execution is done by one of the processes that the tests are spread over; else a file at a time."""
+    for item in items:
+        folder = item.path.parent.name
+        group = "lessons" if item.get_closest_marker("lessons") else folder if folder == "conformance" else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Runs and downloads of the tests, and of the commands they start, go to a temporary folder."""

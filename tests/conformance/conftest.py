@@ -52,6 +52,21 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
     items.sort(key=lambda item: item.name.startswith("test_listed_shares"))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process that did a share of the tests sends what it counted to the one that reports."""
+    if hasattr(session.config, "workeroutput"):
+        parts = session.config.stash.get(KEY, {})
+        session.config.workeroutput["conformance"] = {name: (c.passed, c.listed) for name, c in parts.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    """Takes up what such a process sent."""
+    sent = getattr(node, "workeroutput", {}).get("conformance", {})
+    node.config.stash.setdefault(KEY, {}).update({name: Counts(list(passed), dict(listed)) for name, (passed, listed) in sent.items()})
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """One line: how many cases agree, how many are left out."""
     parts = config.stash.get(KEY, {})

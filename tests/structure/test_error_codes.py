@@ -10,9 +10,7 @@ from trees import parsed
 
 from rungbook.errors import CODES, DataError, EnvironmentProblem, NotFinite, RungError, UsageError
 
-WAITING = {
-    "E404": "for the optional groups",
-}
+WAITING: dict[str, str] = {}
 """Codes with no place yet, and what they wait for."""
 
 

@@ -39,7 +39,7 @@ def trees(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path
     made = []
     for name in ("one", "another"):
         tree = tmp_path_factory.mktemp(name) / "checkout"
-        for file in [*tracked(checkout, "src"), *SHIPPED.values(), "pyproject.toml", "README.md", "LICENSE"]:
+        for file in [*tracked(checkout, "src"), *tracked(checkout, "lessons"), *SHIPPED.values(), "pyproject.toml", "README.md", "LICENSE"]:
             (tree / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkout / file, tree / file)
         made.append(tree)
@@ -51,8 +51,8 @@ def test_built_twice_gives_the_same_bytes_and_only_tracked_files(checkout: Path,
     assert len({hashlib.sha256(w.read_bytes()).hexdigest() for w in wheels}) == 1
     with zipfile.ZipFile(wheels[0]) as wheel:
         code = sorted(n for n in wheel.namelist() if ".dist-info/" not in n)
-        homes = {name: SHIPPED.get(name, f"src/{name}") for name in code}
-        assert sorted(homes.values()) == sorted([*tracked(checkout, "src"), *SHIPPED.values()])
+        homes = {name: SHIPPED.get(name, f"src/{name}".replace("src/rungbook/lessons/", "lessons/")) for name in code}
+        assert sorted(homes.values()) == sorted([*tracked(checkout, "src"), *tracked(checkout, "lessons"), *SHIPPED.values()])
         for name, home in homes.items():
             assert wheel.read(name) == (checkout / home).read_bytes(), name
         extra = {n.split(".dist-info/")[1] for n in wheel.namelist() if ".dist-info/" in n}

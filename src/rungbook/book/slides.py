@@ -1,7 +1,7 @@
 """Slides: one Markdown file -> a reveal.js deck that needs no network, and a PDF of it.
 
-A line `---` ends a slide. A picture is `![](picture:name)`, where `name` is a function of `slide_pictures`: it is drawn by our own code when the
-deck is built, and brings its own words. Formulas stand between dollars.
+A line `---` ends a slide. A picture is `![](picture:name)`, where `name` is a function of `slide_pictures`: it is drawn by our own code
+when the deck is built, and brings its own words. Formulas stand between dollars.
 """
 
 from __future__ import annotations
