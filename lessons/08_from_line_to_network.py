@@ -287,7 +287,7 @@ assert 2.5 < worst[16] / worst[32] < 6 and 2.5 < worst[32] / worst[64] < 6
 # ## Seven models on the same cars
 #
 # A line, two linear layers, 1 ReLU, 5 ReLU, 5 [sigmoids](#sigmoid) (smooth steps instead of kinks), two hidden layers of ten, and 1,000
-# ReLU. All get the same 200 steps of Adam and the same learning rate, which rises and falls; five seeds draw new cars and new weights.
+# ReLU. All get the same 150 steps of Adam and the same learning rate, which rises and falls; five seeds draw new cars and new weights.
 
 # %%
 from rungbook.data.worlds.registry import make_world
@@ -296,7 +296,7 @@ from rungbook.recipes.book.cars import CarsNetwork
 MSE = "mean_squared_error"
 
 
-def train(hidden: tuple[int, ...], cars: Cars, seed: int, activation: str = "relu", steps: int = 200) -> nn.Module:
+def train(hidden: tuple[int, ...], cars: Cars, seed: int, activation: str = "relu", steps: int = 150) -> nn.Module:
     """A network trained on all its cars at once."""
     torch.manual_seed(seed)
     model = MLP(1, 1, hidden=hidden, activation=activation)
@@ -385,7 +385,7 @@ print(f"{len(died)} of 5 single ReLUs died; saying the mean for every car costs 
 few = [Cars(30, seed) for seed in range(5)]
 small = {
     "a line": [cars.errors(train((), cars, seed)) for seed, cars in enumerate(few)],
-    "1000 ReLU": [cars.errors(train((1000,), cars, seed, steps=400)) for seed, cars in enumerate(few)],
+    "1000 ReLU": [cars.errors(train((1000,), cars, seed, steps=300)) for seed, cars in enumerate(few)],
 }
 show(table([{"model, 30 cars": name, **{s: told([e[s] for e in each]) for s in splits}} for name, each in small.items()]))
 assert all(
