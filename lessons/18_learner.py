@@ -67,7 +67,7 @@ assert accuracy(model) > 0.85
 def same(model):
     """The weights that the five lines found, to the last digits."""
     for name, p in model.named_parameters():
-        torch.testing.assert_close(p.detach(), plain[name], rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(p.detach(), plain[name], rtol=1e-12, atol=1e-12)
     return True
 
 
@@ -179,7 +179,7 @@ def bag(lr=0.1):
 
 # %% [markdown]
 # Second step: at each moment the loop asks whoever is interested. A [callback](#callback) is an object with methods named for moments. In
-# the first version of the course a handler collects the answers, and an answer that is not true means "do not go on":
+# its first version a handler collects the answers, and an answer that is not true means "do not go on":
 
 
 # %%
@@ -238,8 +238,9 @@ assert not silent.losses
 #
 # ## Runner: stopping is an exception
 #
-# In lesson 10 the course turns it round. Callbacks answer nothing, and whoever wants out raises an exception. There is one for each level:
-# give up this batch, this epoch, or the fit. The `Runner` holds the state of the loop, and a callback finds everything there:
+# The course goes on in two steps. A `Runner` takes over the loop and its state, and a callback finds everything there. Then, in lesson 10,
+# callbacks no longer answer: whoever wants out raises an exception. There is one for each level: give up this batch, this epoch, or the
+# fit:
 
 
 # %%

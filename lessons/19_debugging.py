@@ -64,7 +64,8 @@ def accuracy(model, x=valid_x, y=valid_y):
 #
 # [Humbatova et al., 2020](#humbatova2020) read 1,059 commits, issues and questions about deep-learning programs and interviewed 20
 # developers. The faults they found fall into five groups: the model, tensors and inputs, training, the use of a GPU, and the use of an API.
-# Here is one of each. None of the five raises an error, and beside each stands a line that sees it.
+# Here is one of each. None of the five raises an error here, and beside each stands a line that sees
+# it.
 
 
 # %%
@@ -98,8 +99,7 @@ assert all(seen for *_, seen in faults)
 # ## What can be tested?
 #
 # You do not know what a network should answer, so you cannot compare with the right answer. But you know *properties*: things that hold
-# for every correct program. Six of them, each tried on a program that has it and most on one
-# that has not:
+# for every correct program. Here are six, some of them tried on a program that has them and on one that has not:
 
 
 # %%
@@ -336,9 +336,9 @@ show(table([{"situation": n, "train": f[1], "valid": f[2], "next": advice[n]} fo
 assert [words.split()[0].strip(":,") for words in advice.values()] == ["a", "underfits", "overfits", "done"]
 
 # %% [markdown]
-# **The learning rate first.** Of all settings it is the one that decides between working and not working. A course's notebook trains on
-# pictures of dogs at three rates and notes .9946, .976 and .814 ([Vienna course](#vienna2019)), three numbers without a spread. Here with
-# five seeds, at a rate too low, one that works, and one too high:
+# **The learning rate first.** Of all settings it is the one that decides between working and not working. The Vienna study group's
+# notebook trains on pictures of dogs at three rates and notes .9946, .976 and .814 ([notebook PyTorch_3](#vienna2019)), three numbers
+# without a spread. Here with five seeds, at a rate too low, one that works, and one too high:
 
 # %%
 rates = {"0.003": 0.003, "0.3": 0.3, "3": 3.0}
