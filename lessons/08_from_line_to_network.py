@@ -359,7 +359,7 @@ show(
 
 # %%
 line, stacked, wide = errors["a line"], errors["2 linear layers"], errors["1000 ReLU"]
-assert all(abs(s["train"] - e["train"]) < 0.02 for s, e in zip(stacked, line, strict=True))
+assert all(abs(s["train"] - e["train"]) < 0.1 for s, e in zip(stacked, line, strict=True))
 assert all(w["train"] < e["train"] and w["new cars"] > e["new cars"] for w, e in zip(wide, line, strict=True))
 noise = make_world("world:cars").limit(MSE).value  # its variance
 assert min(e["new cars"] for each in errors.values() for e in each) > noise - 2  # 5,000 cars: give or take about 0.6
