@@ -740,7 +740,7 @@ refuses(check_floor_of, lambda target: 0.0, lambda target: math.log(2), lambda t
 # ## Sources
 #
 # - The notebooks with the faults: FDL is [Fundamentals of Deep Learning](#fdl), notebooks 3 to 9 (S1-1, S1-2, S1-3); the NCSA tutorials and
-#   [PyTorch Adventures](#pytorchadventures) (S0-1, S0-2); the [Deep Learning Handbook](#dlh) after [Dive into Deep Learning](#d2l2023)
+#   [PyTorch Adventures](#pytorchadventures) (S0-1, S0-2); the [Deep Learning Handbook](#dlh) after [Dive into Deep Learning](#zhang2023)
 #   (S3-1, S3-6).
 # - Labels drawn at random as a test: [Zhang et al., 2017](#zhang2017).
 # - The forest: [Breiman, 2001](#breiman2001); the digits: [Alpaydin and Kaynak, 1998](#alpaydin1998).

@@ -273,7 +273,7 @@ print("functions, layers and base class: the same five gradients, bit for bit")
 #
 # ## A judge who knows no calculus
 #
-# Autograd could check us because somebody wrote it. [Finite differences](#finite-differences) need nobody: nudge each number, look at the
+# Autograd could check us because somebody wrote it. [Finite differences](#finite-difference) need nobody: nudge each number, look at the
 # output. `gradcheck` does that for any function that comes with its way back, and names the place where they differ. Four mistakes, all of
 # them of the right shape:
 
@@ -407,7 +407,7 @@ show(sheet([paint_runs(lr) for lr in (0.003, 0.006)], f"Loss over 100 steps, fiv
 
 # %% [markdown]
 # At the smaller rate the two are not distinguishable. At twice the rate the plain ReLU shakes, and the shifted one gets further. That is
-# what [LeCun et al., 1998](#lecun1998) say of inputs with a mean away from 0: the loss is steep in one direction and flat in the others,
+# what [LeCun et al., 1998](#lecun1998b) say of inputs with a mean away from 0: the loss is steep in one direction and flat in the others,
 # and the steep one limits the rate. Batch normalisation takes the mean away by measuring it instead of guessing one half.
 #
 # ## Attention, backwards
@@ -581,5 +581,5 @@ refuses(check_cross_entropy, step_by_step, lambda s, t: right(s, t) * len(s), la
 # - Learning by back-propagating errors: [Rumelhart, Hinton and Williams, 1986](#rumelhart1986).
 # - The network, the shifted ReLU and the road from functions to a base class follow fast.ai 2019, lesson 8:
 #   [Howard and Gugger](#fastai2019). Weights are drawn as in [He et al., 2015](#he2015).
-# - Means away from 0 and learning rates: [LeCun et al., 1998](#lecun1998).
+# - Means away from 0 and learning rates: [LeCun et al., 1998](#lecun1998b).
 # - Attention: [Vaswani et al., 2017](#vaswani2017); its way back in blocks: [Dao et al., 2022](#dao2022).

@@ -546,4 +546,4 @@ refuses(
 #   [LeCun et al., 1998](#lecun1998b), section 4.3.
 # - The cars: [Quinlan, 1993](#quinlan1993).
 # - The course this lesson follows: [Fundamentals of Deep Learning](#fdl), notebook 1. The twenty points: the tutorial for
-#   [NCSA's HAL cluster](#hal), whose forgotten noise is the fault shown above.
+#   [NCSA's HAL cluster](#pytorchadventures), whose forgotten noise is the fault shown above.

@@ -521,5 +521,5 @@ refuses(check_threshold, lambda a, b: 0.5, lambda a, b: b / (a + b), lambda a, b
 # - Reliability of probabilities and the calibration error: [Guo et al., 2017](#guo2017).
 # - Gradient descent on separable data: [Soudry et al., 2018](#soudry2018).
 # - Wine data: [Aeberhard and Forina, 1991](#aeberhard1991).
-# - The blobs and their 0.968 are from [PyTorch Adventures](#pytorch-adventures), the wines with their 0.0761 from
+# - The blobs and their 0.968 are from [PyTorch Adventures](#pytorchadventures), the wines with their 0.0761 from
 # [the course notebooks of FDL](#fdl), lesson 5.

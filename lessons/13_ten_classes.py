@@ -493,5 +493,5 @@ refuses(
 # - Random forests: [Breiman, 2001](#breiman2001). Log-sum-exp and its rounding: [Blanchard et al., 2021](#blanchard2021).
 # - Label smoothing: [Szegedy et al., 2016](#szegedy2016). Digits: [Alpaydin and Kaynak, 1998](#alpaydin1998); MNIST:
 # [LeCun et al., 1998](#lecun1998); Fashion-MNIST: [Xiao et al., 2017](#xiao2017).
-# - The courses: [notebooks 6 and 7 of FDL](#fdl), the first tutorial of [NCSA HAL](#hal) and of
-# [PyTorch Adventures](#pytorch-adventures), and the chapters on softmax regression and perceptrons of [Zhang et al., 2023](#zhang2023).
+# - The courses: [notebooks 6 and 7 of FDL](#fdl), the first tutorial of [NCSA HAL](#pytorchadventures) and of
+# [PyTorch Adventures](#pytorchadventures), and the chapters on softmax regression and perceptrons of [Zhang et al., 2023](#zhang2023).

@@ -739,5 +739,5 @@ refuses(
 #   [torch.utils.data](#torch-data).
 # - Random flips and crops: [Krizhevsky et al., 2012](#krizhevsky2012), section 4.1.
 # - Random numbers that belong to a sample: the generator is SplitMix64, [Steele et al., 2014](#steele2014).
-# - The courses this lesson follows: [PyTorch-Adventures](#pytorch-adventures) on data loaders, for images and texts, and notebook 9 of
+# - The courses this lesson follows: [PyTorch-Adventures](#pytorchadventures) on data loaders, for images and texts, and notebook 9 of
 #   [Fundamentals of Deep Learning](#fdl).

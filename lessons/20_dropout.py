@@ -287,7 +287,7 @@ assert min(wide) > 1.5
 # ## Does it help?
 #
 # A unit that may be missing at any time cannot rely on a certain other one, and the network can learn less by heart: dropout is said to
-# [regularise](#regularise). Look at what was trained above, 200 digits and 100 steps. Circles are digits not seen,
+# [regularise](#regularisation). Look at what was trained above, 200 digits and 100 steps. Circles are digits not seen,
 # diamonds the 200 trained on:
 
 # %%
@@ -430,9 +430,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: ask the thinned networks, and nothing else
 #
-# `under_masks` puts the whole network into training mode. In a network with [batch norm](#batch-norm) that would change its running
-# statistics. Write `shares(model, x, n)`: the mean of `n` softmax outputs with dropout at work and every other layer as in `eval()`. A
-# right answer leaves the model as it was, modes and buffers included.
+# `under_masks` puts the whole network into training mode. In a network with [batch norm](#batch-normalisation) that would change its
+# running statistics. Write `shares(model, x, n)`: the mean of `n` softmax outputs with dropout at work and every other layer as in
+# `eval()`. A right answer leaves the model as it was, modes and buffers included.
 
 
 # %%
