@@ -21,6 +21,8 @@ from rungbook.errors import RungError
 from rungbook.learner.diagnose import _explain
 from rungbook.learner.learner import Learner
 
+covers = ["B04"]
+
 N = 48
 IMAGES = torch.randn(N, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 GREY = IMAGES.mean(1, keepdim=True)

@@ -25,6 +25,8 @@ from rungbook.learner.learner import Learner
 from rungbook.learner.pack import digest
 from rungbook.learner.random_state import get_random_state
 
+covers = ["O05"]
+
 
 class Restless(nn.Module):
     """A part that changes what it can: a buffer outside the state_dict, one it replaces, and numbers from all generators."""

@@ -13,6 +13,8 @@ from rungbook.scratch.functional.conv import conv, conv_reference
 from rungbook.scratch.functional.spatial import gather, overlap_add
 from rungbook.scratch.tensor.windows import windows
 
+covers = ["V01"]
+
 
 def randn(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape))).requires_grad_()
