@@ -1,6 +1,6 @@
 """Figures in texts: quoted from the ledger by key, written by `rung ledger --write`, and checked against it by the tests.
 
-In Markdown a figure stands between two comments nobody sees once it is rendered:
+In Markdown, also that of lessons, a figure stands between two comments nobody sees once it is rendered:
 
     <!-- ledger: dropout data=fashion-mnist | dropout 0.5 | test accuracy -->88.1 ± 0.3 %<!-- / -->
 
@@ -186,10 +186,9 @@ def quote(key: str, variant: str, split: str, metric: str, *, ledger: Ledger | N
 
 
 def texts(root: Path) -> list[Path]:
-    """The Markdown files of a checkout that may quote."""
-    return [
-        p for p in (root / "README.md", *sorted((root / "docs").rglob("*.md")), *sorted((root / "lessons").rglob("*.md"))) if p.is_file()
-    ]
+    """The Markdown files of a checkout that may quote, and its lessons, whose prose is Markdown behind "# "."""
+    found = (root / "README.md", *sorted((root / "docs").rglob("*.md")), *sorted((root / "lessons").glob("*.py")))
+    return [path for path in found if path.is_file()]
 
 
 def check_quotes(paths: Iterable[Path], ledger: Ledger) -> Iterator[tuple[Path, RungError]]:
