@@ -192,7 +192,7 @@ for seed in range(5):
     learn, judge = split(seed)
     for name, widths in (("softmax regression", (64, 10)), ("50 units", (64, 50, 10)), ("500 units", (64, 500, 10))):
         rate = 0.01 if len(widths) > 2 else 0.1
-        net = train(network(*widths, seed=seed), x[learn], y[learn], steps=100, rate=rate)
+        net = train(network(*widths, seed=seed), x[learn], y[learn], steps=80, rate=rate)
         with torch.no_grad():
             shares = F.softmax(net(x[judge]), dim=1)
         accuracy[name].append((shares.argmax(1) == y[judge]).double().mean().item())
