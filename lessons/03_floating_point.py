@@ -301,10 +301,11 @@ for n in counts:
 
 def paint_sums(ax):
     for (name, off), colour in zip(error.items(), (VALID, TRAIN, THIRD, FOURTH), strict=True):
-        ax.plot(counts, [max(e, 1e-9) for e in off], ".-", color=colour, label=name)
+        style = (0, (4, 2)) if name == "Kahan" else "-"
+        ax.plot(counts, [max(e, 1e-9) for e in off], marker=".", linestyle=style, color=colour, label=name)
     ax.axhline(2.0**-24, color="#7f7f7f", linewidth=0.8, linestyle=(0, (3, 2)))
     ax.set(xscale="log", yscale="log", xlabel="how many tenths (logarithmic)", ylabel="relative error (logarithmic)")
-    ax.set_title("float32; dashed: one rounding; lowest: exact")
+    ax.set_title("float32; grey: one rounding")
     ax.xaxis.set_major_formatter(lambda value, _: number(value))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
     ax.legend(frameon=False, fontsize=8)
@@ -386,10 +387,10 @@ show(
 assert lost[0] > 0.9 and lost[1] > 0.5 and lost[-1] < 0.01
 
 # %% [markdown]
-# The first layer gets nothing, the second little: their gradients lie below the last number above 0 and become 0. Yet the other end of the range is empty.
-# [Loss scaling](#loss-scaling) ([Micikevicius and others, 2018](#micikevicius2018)) multiplies the loss by a large number $S$ before the
-# backward pass. Every gradient grows by $S$ with it, since differentiation is linear, and is divided by $S$ in float32 afterwards. A
-# power of two costs no precision: it only moves the exponent.
+# The first layer gets nothing, the second little: their gradients lie below the last number above 0 and become 0. Yet the other end of the
+# range is empty. [Loss scaling](#loss-scaling) ([Micikevicius and others, 2018](#micikevicius2018)) multiplies the loss by a large number
+# $S$ before the backward pass. Every gradient grows by $S$ with it, since differentiation is linear, and is divided by $S$ in float32
+# afterwards. A power of two costs no precision: it only moves the exponent.
 
 
 # %%
