@@ -100,6 +100,12 @@ def test_every_reference_has_its_target() -> None:
     assert not set(ids) & set(re.findall(r' id="([^"]+)"', other.data))  # both may stand in one page
 
 
+def test_a_hatch_keeps_its_pattern() -> None:
+    hatched = draw(lambda ax: ax.bar([0], [1], hatch="//"), "one hatched bar").html()
+    (pattern,) = re.findall(r'<pattern[^>]* id="([^"]+)"', hatched)
+    assert f'fill="url(#{pattern})"' in hatched
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_strangers_names_stay_text(name: str) -> None:
     shown = label(name)

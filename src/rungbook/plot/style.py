@@ -203,8 +203,9 @@ def inline_svg(svg: bytes, alt: str) -> str:
         _move_style(element)
         if _HREF in element.attrib:
             element.set("href", element.attrib.pop(_HREF).replace("#", f"#{own}-"))
-        if "clip-path" in element.attrib:
-            element.set("clip-path", element.attrib["clip-path"].replace("#", f"#{own}-"))
+        for key, value in element.attrib.items():
+            if value.startswith("url(#"):  # a clip path, a hatch
+                element.set(key, value.replace("#", f"#{own}-"))
         name = element.attrib.pop("id", None)
         if name is not None and name.encode() in used:
             element.set("id", f"{own}-{name}")
