@@ -6,7 +6,6 @@ What a reader gets needs no network: MathJax and reveal.js come from `docs/vendo
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,6 +15,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from rungbook.book import pages
 from rungbook.book.execute import Executed, execute_all
 from rungbook.book.lesson import RUNGS, Lesson, lessons
 from rungbook.book.notebook import is_hidden, text_of
@@ -23,9 +23,10 @@ from rungbook.book.slides import deck, find_browser, print_pdf
 from rungbook.errors import DataError, EnvironmentProblem, UsageError
 from rungbook.recipes.shipped import checkout
 
-PAGES = ("*.md", "howto/*.md")
-"""Pages of `docs/` that are written by hand or by another command."""
-COPIED = ("conf.py", "_static")
+PAGES = ("*.md", "howto/*.md", "conf.py", "_static/*")
+"""Files of `docs/` that Sphinx reads as they are."""
+DOCTREES = ".doctrees"
+"""What Sphinx keeps of pages it has read."""
 VENDOR = "vendor"
 PLACE = Path("build", "site")
 """Where in a checkout the site is built."""
@@ -71,9 +72,9 @@ def build(out: Path | None = None, tell: Callable[[str], None] = lambda words: N
     assemble(root, source, executed)
     tell("pages")
     _sphinx(source, out)
-    shutil.rmtree(source)
     _slides(root, out)
-    return Built(out, sum(1 for _ in out.rglob("*.html")), {name: done.seconds for name, done in executed.items()})
+    count = sum("_static" not in page.relative_to(out).parts for page in out.rglob("*.html"))
+    return Built(out, count, {name: done.seconds for name, done in executed.items()})
 
 
 def _checkout() -> Path:
@@ -110,40 +111,46 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def assemble(root: Path, source: Path, executed: dict[str, Executed]) -> None:
-    """Lay out everything Sphinx reads.
+    """Lay out everything Sphinx reads; what has not changed since the last time stays untouched, so that Sphinx need not read it again.
 
     Args:
         root: the checkout.
-        source: folder to fill; what was in it goes.
+        source: folder for it.
         executed: lesson's name -> its notebook with outputs.
     """
+    made = {**_lessons(repository_of(root), executed), **pages.generated(root)}
+    wanted = {**_written(root / "docs"), **{name: text.encode() for name, text in made.items()}}
+    for path in sorted(source.rglob("*"), reverse=True):
+        name = path.relative_to(source).as_posix()
+        if path.is_file() and name not in wanted and not name.startswith(DOCTREES):
+            path.unlink()
+    for name, data in wanted.items():
+        path = source / name
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+
+def _written(docs: Path) -> dict[str, bytes]:
+    """Path in the source -> content, of pages written by hand and of what they are shown with."""
+    found = {p.relative_to(docs).as_posix(): p for pattern in PAGES for p in docs.glob(pattern)}
+    kept = {f"_static/{p.relative_to(docs).as_posix()}": p for p in (docs / VENDOR).rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in {**found, **kept}.items() if path.is_file()}
+
+
+def _lessons(repository: str, executed: dict[str, Executed]) -> dict[str, str]:
+    """Path in the source -> content, of lessons: the page, the notebook and the script to take along."""
     import nbformat
 
-    from rungbook.book import pages
-
-    shutil.rmtree(source, ignore_errors=True)
-    docs = root / "docs"
-    for pattern in PAGES:
-        for page in sorted(docs.glob(pattern)):
-            _put(source / page.relative_to(docs), page.read_text(encoding="utf-8"))
-    for name in COPIED:
-        (shutil.copytree if (docs / name).is_dir() else shutil.copy)(docs / name, source / name)
-    shutil.copytree(docs / VENDOR, source / "_static" / VENDOR, ignore=shutil.ignore_patterns("README.md"))
-    repository = repository_of(root)
+    files = {}
     for lesson in lessons():
         whole = executed[lesson.name].notebook
         shown = nbformat.from_dict({**whole, "cells": [cell for cell in whole.cells if not is_hidden(cell)]})
         shown.cells.insert(1, nbformat.v4.new_markdown_cell(about(lesson, repository), id=f"about-{lesson.number}"))
-        _put(source / "book" / f"{lesson.name}.ipynb", nbformat.writes(shown))
-        _put(source / "extra" / "notebooks" / f"{lesson.name}.ipynb", text_of(lesson))
-        _put(source / "extra" / "notebooks" / lesson.path.name, lesson.path.read_text(encoding="utf-8"))
-    for name, text in pages.generated(root).items():
-        _put(source / name, text)
-
-
-def _put(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+        files[f"book/{lesson.name}.ipynb"] = nbformat.writes(shown)
+        files[f"extra/notebooks/{lesson.name}.ipynb"] = text_of(lesson)
+        files[f"extra/notebooks/{lesson.path.name}"] = lesson.path.read_text(encoding="utf-8")
+    return files
 
 
 def repository_of(root: Path) -> str:
@@ -185,14 +192,15 @@ def _slides(root: Path, out: Path) -> None:
     for text in sorted((root / "docs" / "slides").glob("*.md")):
         title = text.read_text(encoding="utf-8").lstrip("# ").splitlines()[0]
         page = out / "slides" / f"{text.stem}.html"
-        _put(page, deck(text.read_text(encoding="utf-8"), title))
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(deck(text.read_text(encoding="utf-8"), title), encoding="utf-8")
         if find_browser():
             print_pdf(page, page.with_suffix(".pdf"))
 
 
 def _sphinx(source: Path, out: Path) -> None:
     """Run Sphinx; a warning is an error."""
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-j", "auto", "-d", str(source / ".doctrees")]
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-j", "auto", "-d", str(source / DOCTREES)]
     done = subprocess.run([*command, str(source), str(out)], capture_output=True, text=True, check=False)
     if done.returncode:
         if "No module named sphinx" in done.stderr:
