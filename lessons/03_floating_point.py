@@ -355,8 +355,8 @@ torch.testing.assert_close(stable.logsumexp(tame, 1), tame.exp().sum(1).log(), r
 # %% [markdown]
 # ## Why 16 bits, and why float16 loses gradients
 #
-# A network in 16 bits needs half the memory and half the traffic, and graphics cards multiply such numbers several times faster. What does
-# it lose? Weights and activations mostly lie between a thousandth and a hundred. Gradients can be far smaller, because each layer
+# A network in 16 bits needs half the memory and half the traffic, and graphics cards multiply such numbers several times faster
+# ([Micikevicius and others, 2018](#micikevicius2018)). What does it lose? Gradients become small on their way back, because each layer
 # multiplies them by its slope. Seven layers of sigmoids, whose slope is at most a quarter, are an extreme example:
 
 # %%
