@@ -87,7 +87,12 @@ show(source(matmul.by_elements))
 # be proven much more tightly.
 
 # %%
-ways = {**matmul.LOOPS, "einsum": matmul.by_einsum, "torch.einsum": lambda a, b: torch.einsum("ik,kj->ij", a, b), "torch": torch.matmul}
+ways = {
+    **matmul.LOOPS,
+    "einsum": matmul.by_einsum,
+    "torch.einsum": lambda a, b: torch.einsum("ik,kj->ij", a, b),
+    "torch": torch.matmul,
+}
 exact = a.double() @ b.double()
 rows = []
 for name, way in ways.items():
@@ -125,8 +130,18 @@ def operations(way, m, k, n):
     return count.asked
 
 
-asked = {name: {size: operations(way, *size) for size in ((5, 8, 10), (5, 16, 10), (5, 8, 20), (10, 8, 10))} for name, way in ways.items()}
-show(table([{"way": name, **{f"{m}x{k} @ {k}x{n}": count for (m, k, n), count in counts.items()}} for name, counts in asked.items()]))
+asked = {
+    name: {size: operations(way, *size) for size in ((5, 8, 10), (5, 16, 10), (5, 8, 20), (10, 8, 10))}
+    for name, way in ways.items()
+}
+show(
+    table(
+        [
+            {"way": name, **{f"{m}x{k} @ {k}x{n}": count for (m, k, n), count in counts.items()}}
+            for name, counts in asked.items()
+        ]
+    )
+)
 
 
 def grows(name, size):
@@ -134,7 +149,9 @@ def grows(name, size):
     return asked[name][size] / asked[name][5, 8, 10]
 
 
-assert all(grows("tensor elements", size) > 1.9 for size in ((5, 16, 10), (5, 8, 20), (10, 8, 10)))  # all three loops ask
+assert all(
+    grows("tensor elements", size) > 1.9 for size in ((5, 16, 10), (5, 8, 20), (10, 8, 10))
+)  # all three loops ask
 assert grows("rows", (5, 16, 10)) == 1 and grows("rows", (5, 8, 20)) > 1.9  # k is inside an operation
 assert grows("broadcasting", (5, 8, 20)) == 1 and grows("broadcasting", (10, 8, 10)) > 1.7  # k and n are
 assert len(set(asked["einsum"].values())) == 1 and set(asked["torch"].values()) == {1}  # all three are
@@ -202,20 +219,28 @@ def race(forms, rounds=3):
 
 def spoken(seconds):
     """A time in the unit that suits it."""
-    return next(f"{number(seconds * factor)} {unit}" for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")) if seconds * factor >= 1)
+    return next(
+        f"{number(seconds * factor)} {unit}"
+        for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us"))
+        if seconds * factor >= 1
+    )
 
 
 def picture_of(times, title):
     """Median and range of each, on a logarithmic axis."""
     middle = {name: statistics.median(taken) for name, taken in times.items()}
-    words = "; ".join(f"{name} {spoken(middle[name])} ({spoken(min(t))} to {spoken(max(t))})" for name, t in times.items())
+    words = "; ".join(
+        f"{name} {spoken(middle[name])} ({spoken(min(t))} to {spoken(max(t))})" for name, t in times.items()
+    )
 
     def paint(ax):
         for i, (name, taken) in enumerate(times.items()):
             colour = THIRD if name.startswith("C") else VALID if "torch" in name else TRAIN
             ax.plot([min(taken), max(taken)], [i, i], color=colour, linewidth=5, alpha=0.35, solid_capstyle="round")
             ax.plot(middle[name], i, "o", color=colour, markersize=6)
-            ax.annotate(spoken(middle[name]), (max(taken), i), (7, 0), textcoords="offset points", va="center", fontsize=8)
+            ax.annotate(
+                spoken(middle[name]), (max(taken), i), (7, 0), textcoords="offset points", va="center", fontsize=8
+            )
         ax.set_xscale("log")
         ax.margins(x=0.2)
         ax.set_yticks(range(len(times)), list(times))
@@ -224,7 +249,11 @@ def picture_of(times, title):
         ax.set_xlabel("time of one product (logarithmic)")
         ax.set_title(title)
 
-    return draw(paint, f"{title}, time of one product, median and range of the rounds: {words}.", size=(5.6, 0.9 + 0.27 * len(times)))
+    return draw(
+        paint,
+        f"{title}, time of one product, median and range of the rounds: {words}.",
+        size=(5.6, 0.9 + 0.27 * len(times)),
+    )
 
 
 forms = {
@@ -238,9 +267,15 @@ show(picture_of(times, "5x784 @ 784x10"))
 
 # %%
 median, best = ({name: choose(taken) for name, taken in times.items()} for choose in (statistics.median, min))
-show(table([{"way": name, "time": spoken(t), "times torch's": number(t / median["torch"])} for name, t in median.items()]))
+show(
+    table(
+        [{"way": name, "time": spoken(t), "times torch's": number(t / median["torch"])} for name, t in median.items()]
+    )
+)
 print(f"one step of the innermost loop with tensors: {spoken(median['tensor elements'] / products)}")
-print(f"the same loops over Python's own numbers take {median['Python elements'] / median['tensor elements']:.1%} of the time")
+print(
+    f"the same loops over Python's own numbers take {median['Python elements'] / median['tensor elements']:.1%} of the time"
+)
 assert best["tensor elements"] > 20 * best["rows"]  # one loop out of Python
 assert best["rows"] > best["broadcasting"] > best["torch"]  # a second one, and the third
 assert best["tensor elements"] > 10 * best["Python elements"]
@@ -314,7 +349,11 @@ def tiles(n, height=8, width=16):  # a tile of b, and all rows of a for it
 
 
 fetched = {order.__name__: lines_fetched(order) for order in (columns, rows_of_b, tiles)}
-show(table([{"order": name, "lines fetched": count, "products a line": 32**3 / count} for name, count in fetched.items()]))
+show(
+    table(
+        [{"order": name, "lines fetched": count, "products a line": 32**3 / count} for name, count in fetched.items()]
+    )
+)
 assert fetched["columns"] > 10 * fetched["rows_of_b"] and fetched["rows_of_b"] > 3 * fetched["tiles"]
 assert sorted(tiles(32)) == sorted(columns(32))  # the very same products
 
@@ -328,9 +367,13 @@ big = torch.randn(512, 512), torch.randn(512, 512)
 large = {**in_c, "einsum": matmul.by_einsum, "torch": torch.matmul}
 if in_c and native.has_openmp():
     large = {"C, 2 threads": lambda a, b: native.parallel(a, b, threads=2), **large}
-    assert torch.equal(large["C, 2 threads"](*big), native.blocked(*big))  # rows are shared out; each is summed as before
+    assert torch.equal(
+        large["C, 2 threads"](*big), native.blocked(*big)
+    )  # rows are shared out; each is summed as before
 for way in large.values():
-    torch.testing.assert_close(way(*(x.double() for x in big)), torch.matmul(*(x.double() for x in big)), rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        way(*(x.double() for x in big)), torch.matmul(*(x.double() for x in big)), rtol=0, atol=1e-10
+    )
 took = race({name: lambda way=way: way(*big) for name, way in sorted(large.items())})
 show(picture_of(took, "512x512 @ 512x512"))
 least = {name: min(taken) for name, taken in took.items()}
@@ -376,9 +419,15 @@ def check_by_outer(by_outer):
         a, b = torch.randn(m, k, dtype=torch.float64), torch.randn(k, n, dtype=torch.float64)
         got = by_outer(a, b)
         assert got.shape == (m, n), f"expected {(m, n)}, got {tuple(got.shape)}"
-        assert torch.allclose(got, a @ b), "not the product: is every k added once, and is it column of a times row of b?"
-    assert operations(by_outer, 20, 4, 20) == operations(by_outer, 2, 4, 2), "it asks more often for more rows or columns: loop over k only"
-    assert operations(by_outer, 2, 40, 2) > operations(by_outer, 2, 4, 2), "no loop over k: a @ b is what is to be built"
+        assert torch.allclose(got, a @ b), (
+            "not the product: is every k added once, and is it column of a times row of b?"
+        )
+    assert operations(by_outer, 20, 4, 20) == operations(by_outer, 2, 4, 2), (
+        "it asks more often for more rows or columns: loop over k only"
+    )
+    assert operations(by_outer, 2, 40, 2) > operations(by_outer, 2, 4, 2), (
+        "no loop over k: a @ b is what is to be built"
+    )
 
 
 # %% tags=["solution"]
@@ -441,7 +490,9 @@ refuses(
 
 # %%
 def check_cheapest(cheapest):
-    assert cheapest(2, 3, 4, 5) == 64, "2x3, 3x4 and 4x5: (AB)C takes 2*3*4 + 2*4*5 = 64, A(BC) takes 3*4*5 + 2*3*5 = 90"
+    assert cheapest(2, 3, 4, 5) == 64, (
+        "2x3, 3x4 and 4x5: (AB)C takes 2*3*4 + 2*4*5 = 64, A(BC) takes 3*4*5 + 2*3*5 = 90"
+    )
     assert cheapest(1000, 1000, 1000, 1) == 2_000_000, "with a single column at the end, start at the end"
     assert cheapest(1, 1000, 1000, 1000) == 2_000_000, "with a single row at the start, start there"
 
@@ -449,7 +500,10 @@ def check_cheapest(cheapest):
 # %% tags=["solution"]
 check_cheapest(lambda m, k, n, p: min(m * k * n + m * n * p, k * n * p + m * k * p))
 refuses(
-    check_cheapest, lambda m, k, n, p: m * k * n + m * n * p, lambda m, k, n, p: k * n * p + m * k * p, lambda m, k, n, p: m * k * n * p
+    check_cheapest,
+    lambda m, k, n, p: m * k * n + m * n * p,
+    lambda m, k, n, p: k * n * p + m * k * p,
+    lambda m, k, n, p: m * k * n * p,
 )
 
 # %% [markdown]

@@ -82,7 +82,9 @@ GROUPS = {FP32: (8, 23), FP16: (5, 10), BF16: (8, 7)}  # bits of exponent and of
 # %%
 def same(bits, dtype):
     """Whether torch reads these bits as the formula does."""
-    ours = torch.tensor([decode(i % 2 ** (8 * dtype.itemsize), *GROUPS[dtype]) for i in bits.tolist()], dtype=torch.float64)
+    ours = torch.tensor(
+        [decode(i % 2 ** (8 * dtype.itemsize), *GROUPS[dtype]) for i in bits.tolist()], dtype=torch.float64
+    )
     return torch.equal(ours.nan_to_num(12345), bits.view(dtype).double().nan_to_num(12345))
 
 
@@ -114,14 +116,18 @@ def picture_of_bits(x):
         ax.set_yticks([0.5, 1.5, 2.5], [NAMES[dtype] for dtype in GROUPS])
         ax.grid(False)
 
-    said = "; ".join(f"{NAMES[d]} {b[0]} {b[1 : 1 + w]} {b[1 + w :]}" for d, (w, _) in GROUPS.items() for b in [bits_of(x, d)])
+    said = "; ".join(
+        f"{NAMES[d]} {b[0]} {b[1 : 1 + w]} {b[1 + w :]}" for d, (w, _) in GROUPS.items() for b in [bits_of(x, d)]
+    )
     return draw(paint, f"The bits of {x}, as sign, exponent, fraction: {said}.", size=(6.4, 1.7))
 
 
 show(picture_of_bits(0.1))
 for dtype, groups in GROUPS.items():
     held = decode(int(bits_of(0.1, dtype), 2), *groups)
-    print(f"0.1 in {NAMES[dtype]}: {held:.10f}, off by {float(abs(Fraction(held) - Fraction(1, 10)) * 10):.1e} of itself")
+    print(
+        f"0.1 in {NAMES[dtype]}: {held:.10f}, off by {float(abs(Fraction(held) - Fraction(1, 10)) * 10):.1e} of itself"
+    )
 assert bits_of(0.1, BF16)[:9] == bits_of(0.1, FP32)[:9]  # the same sign and exponent
 
 # %% [markdown]
@@ -135,7 +141,12 @@ for dtype, (wide, p) in GROUPS.items():
     assert info.eps == 2.0**-p and info.tiny == 2.0 ** (1 - bias) and info.max == (2 - 2.0**-p) * 2.0**bias
     row = {"format": NAMES[dtype], "bits of exponent": wide, "of fraction": p, "largest": f"{info.max:.3g}"}
     rows.append(
-        row | {"smallest normal": f"{info.tiny:.2g}", "last above 0": f"{2.0 ** (1 - bias - p):.2g}", "step above 1": f"{info.eps:.2g}"}
+        row
+        | {
+            "smallest normal": f"{info.tiny:.2g}",
+            "last above 0": f"{2.0 ** (1 - bias - p):.2g}",
+            "step above 1": f"{info.eps:.2g}",
+        }
     )
 show(table(rows))
 assert torch.finfo(FP16).max == 65504 and torch.tensor(65520.0).half().isinf()
@@ -251,7 +262,9 @@ x = 10_000 + torch.randn(1000)
 honest = x.double().var(correction=0).item()
 one_pass = ((x**2).mean() - x.mean() ** 2).item()
 two_passes = ((x - x.mean()) ** 2).mean().item()
-print(f"float64: {honest:.4f}   mean of squares less square of mean: {one_pass:.4f}   mean of squared distances: {two_passes:.4f}")
+print(
+    f"float64: {honest:.4f}   mean of squares less square of mean: {one_pass:.4f}   mean of squared distances: {two_passes:.4f}"
+)
 assert abs(two_passes - honest) < 1e-3 and abs(one_pass - honest) > 0.5
 print(f"one step at 10,000 squared is {step_at(1e8, FP32):g}: the variance is smaller than that")
 assert step_at(1e8, FP32) == 8
@@ -315,7 +328,9 @@ words = "; ".join(f"{name} {off[-1]:.0e}" for name, off in error.items())
 show(draw(paint_sums, f"Relative error of the sum of {counts[-1]:,} tenths in float32: {words}.", size=(4.8, 2.8)))
 assert error["in turn"][-1] > 100 * error["in pairs"][-1]
 assert all(e <= 2 * 2.0**-24 for e in error["Kahan"])  # whatever the number of terms
-assert all(e <= math.ceil(math.log2(n)) * 2.0**-24 for e, n in zip(error["in pairs"], counts, strict=True))  # one rounding a level
+assert all(
+    e <= math.ceil(math.log2(n)) * 2.0**-24 for e, n in zip(error["in pairs"], counts, strict=True)
+)  # one rounding a level
 
 # %% [markdown]
 # The bounds asserted here are in [Goldberg](#goldberg1991) and [Higham, 1993](#higham1993): for positive numbers the error of a plain sum
@@ -411,7 +426,11 @@ def histogram(scale):
             title=f"times {number(scale)}: {below:.0%} lost, {above:.0%} too large",
         )
 
-    return draw(paint, f"Gradients times {number(scale)}: {below:.1%} lie below what float16 can hold, {above:.1%} above.", size=(4.6, 2.2))
+    return draw(
+        paint,
+        f"Gradients times {number(scale)}: {below:.1%} lie below what float16 can hold, {above:.1%} above.",
+        size=(4.6, 2.2),
+    )
 
 
 def off(got):
@@ -502,7 +521,14 @@ words = "; ".join(f"{way} {end.mean():.3f} ± {end.std():.3f}" for way, end in e
 show(draw(paint_runs, f"Loss after 400 steps, mean and standard deviation of 5 seeds: {words}.", size=(4.8, 2.8)))
 apart = {way: end - ends["float32"] for way, end in ends.items()}
 rows = [{"way": way, "loss after 400 steps": f"{end.mean():.3f} ± {end.std():.3f}"} for way, end in ends.items()]
-show(table([row | {"above float32, same seed": f"{a.mean():+.4f} ± {a.std():.4f}"} for row, a in zip(rows, apart.values(), strict=True)]))
+show(
+    table(
+        [
+            row | {"above float32, same seed": f"{a.mean():+.4f} ± {a.std():.4f}"}
+            for row, a in zip(rows, apart.values(), strict=True)
+        ]
+    )
+)
 assert apart["bfloat16"].min() > 0.05  # worse with every seed
 assert apart["bfloat16, float32 master"].abs().max() < 0.02
 
@@ -544,7 +570,12 @@ def check_following(following):
 
 # %% tags=["solution"]
 check_following(lambda x: (x.view(torch.int32) + 1).view(FP32))
-refuses(check_following, lambda x: x + torch.finfo(FP32).eps, lambda x: x * (1 + torch.finfo(FP32).eps), lambda x: x + 1e-6 * x)
+refuses(
+    check_following,
+    lambda x: x + torch.finfo(FP32).eps,
+    lambda x: x * (1 + torch.finfo(FP32).eps),
+    lambda x: x + 1e-6 * x,
+)
 
 # %% [markdown]
 # ### Exercise 2: softplus
@@ -594,7 +625,11 @@ def check_length(length):
 
 # %% tags=["solution"]
 check_length(lambda x: x.float().pow(2).sum().sqrt().item())
-refuses(check_length, lambda x: x.pow(2).sum().sqrt().item(), lambda x: (x / x.max()).pow(2).sum().sqrt().item() * x.max().item())
+refuses(
+    check_length,
+    lambda x: x.pow(2).sum().sqrt().item(),
+    lambda x: (x / x.max()).pow(2).sum().sqrt().item() * x.max().item(),
+)
 
 # %% [markdown]
 # ## Sources

@@ -82,7 +82,9 @@ edge = torch.tensor([[1.0, -1.0]])
 
 def paint_map(name, values):
     def paint(ax):
-        ax.imshow(values, cmap="gray" if name == "picture" else "coolwarm", vmin=-1 if name != "picture" else -0.3, vmax=1)
+        ax.imshow(
+            values, cmap="gray" if name == "picture" else "coolwarm", vmin=-1 if name != "picture" else -0.3, vmax=1
+        )
         ax.set(title=name, xticks=[], yticks=[])
         ax.grid(False)
 
@@ -136,7 +138,9 @@ words = f"The loss of five starts, {number(min(firsts))} to {number(max(firsts))
 show(draw(paint_learning, words))
 for seed, (weight, _) in enumerate(learned):
     after_ten = learn_edge(seed, 10)[0]
-    print(f"seed {seed}: after 10 steps {after_ten[0]:+.3f} {after_ten[1]:+.3f}, after 60 {weight[0]:+.4f} {weight[1]:+.4f}")
+    print(
+        f"seed {seed}: after 10 steps {after_ten[0]:+.3f} {after_ten[1]:+.3f}, after 60 {weight[0]:+.4f} {weight[1]:+.4f}"
+    )
     torch.testing.assert_close(weight, edge.flatten(), rtol=0, atol=2e-3)
 
 # %% [markdown]
@@ -176,13 +180,21 @@ words = f"A kernel of 3 x 3 on 6 x 6 pixels; large dots: what the first window s
 show(sheet([paint_windows(name, *three) for name, three in settings.items()], words, columns=4, size=(1.6, 1.7)))
 checked = 0
 for n, k, p, s, d in (
-    (n, k, p, s, d) for n in (5, 6, 9, 28) for k in (1, 2, 3, 5) for p in (0, 1, 2) for s in (1, 2, 3) for d in (1, 2, 3)
+    (n, k, p, s, d)
+    for n in (5, 6, 9, 28)
+    for k in (1, 2, 3, 5)
+    for p in (0, 1, 2)
+    for s in (1, 2, 3)
+    for d in (1, 2, 3)
 ):
     if d * (k - 1) + 1 <= n + 2 * p:
         torchs = torch.conv2d(torch.zeros(1, 1, n, n), torch.zeros(1, 1, k, k), stride=s, padding=p, dilation=d)
         assert torchs.shape[-1] == (n + 2 * p - d * (k - 1) - 1) // s + 1 == windows_out(n + 2 * p, k, s, d)
         checked += 1
-print(f"the formula agrees with torch in {checked} cases; a kernel of 5 with padding 2 keeps the size:", windows_out(28 + 4, 5))
+print(
+    f"the formula agrees with torch in {checked} cases; a kernel of 5 with padding 2 keeps the size:",
+    windows_out(28 + 4, 5),
+)
 
 # %% [markdown]
 # ## Channels
@@ -194,7 +206,9 @@ print(f"the formula agrees with torch in {checked} cases; a kernel of 5 with pad
 # %%
 torch.manual_seed(0)
 x, w = torch.randn(2, 3, 8, 8, dtype=torch.float64), torch.randn(4, 3, 3, 3, dtype=torch.float64)
-by_hand = torch.stack([torch.stack([sum(corr2d(image[c], kernel[c]) for c in range(3)) for kernel in w]) for image in x])
+by_hand = torch.stack(
+    [torch.stack([sum(corr2d(image[c], kernel[c]) for c in range(3)) for kernel in w]) for image in x]
+)
 torch.testing.assert_close(by_hand, F.conv2d(x, w), rtol=1e-12, atol=1e-12)
 torch.testing.assert_close(by_hand, torch.conv2d(x, w), rtol=1e-12, atol=1e-12)
 one = torch.randn(5, 3, 1, 1, dtype=torch.float64)
@@ -235,7 +249,13 @@ assert dense.numel() == 576 and dense.count_nonzero() == 16 * 9 and len(dense.un
 
 def paint_matrix(ax):
     ax.imshow(dense, cmap="viridis")
-    ax.set(xlabel="pixel", ylabel="output", title="3 x 3 on 6 x 6, as a linear layer", yticks=range(0, 16, 5), xticks=range(0, 36, 5))
+    ax.set(
+        xlabel="pixel",
+        ylabel="output",
+        title="3 x 3 on 6 x 6, as a linear layer",
+        yticks=range(0, 16, 5),
+        xticks=range(0, 36, 5),
+    )
     ax.grid(False)
 
 
@@ -249,7 +269,9 @@ def count(layer):
 
 
 small, large = count(nn.Conv2d(1, 6, 5, padding=2)), 784 * (6 * 784) + 6 * 784
-print(f"from 28x28 pixels to 6 maps of 28x28: convolution {small} parameters, linear layer {large:,}, {large // small:,} times as many")
+print(
+    f"from 28x28 pixels to 6 maps of 28x28: convolution {small} parameters, linear layer {large:,}, {large // small:,} times as many"
+)
 assert small == 6 * (25 + 1) == 156 and large == 3_692_640
 
 # %% [markdown]
@@ -280,7 +302,9 @@ def apart(layer, shift):
     return ((after - before.roll(step, -1)).norm() / before.norm()).item()
 
 
-rows = [{"layer": name, **{f"shift by {n}": f"{apart(layer, n):.2f}" for n in (1, 2)}} for name, layer in layers.items()]
+rows = [
+    {"layer": name, **{f"shift by {n}": f"{apart(layer, n):.2f}" for n in (1, 2)}} for name, layer in layers.items()
+]
 show(table(rows))
 assert apart(layers["convolution"], 1) < 1e-12 and apart(layers["convolution, stride 2"], 2) < 1e-12
 assert apart(layers["convolution, stride 2"], 1) > 0.1 and min(apart(layers["linear"], n) for n in (1, 2)) > 0.5
@@ -342,7 +366,10 @@ torch.save(net.state_dict(), weights)
 torch.save(net, whole)
 place = b"rungbook.models.vision.two_conv"
 print(
-    "the place of the class is in the whole model's file:", place in whole.getvalue(), " in the weights' file:", place in weights.getvalue()
+    "the place of the class is in the whole model's file:",
+    place in whole.getvalue(),
+    " in the weights' file:",
+    place in weights.getvalue(),
 )
 assert place in whole.getvalue() and place not in weights.getvalue()
 
@@ -454,7 +481,9 @@ def mean_sd(name, what):
 
 
 gradient = {name: mean_sd(name, "first").mean().item() for name in results}
-print(f"gradient of the first layer at the start: sigmoid {gradient['sigmoid, mean, 0.9']:.1e}, ReLU {gradient['ReLU, max, 0.1']:.1e}")
+print(
+    f"gradient of the first layer at the start: sigmoid {gradient['sigmoid, mean, 0.9']:.1e}, ReLU {gradient['ReLU, max, 0.1']:.1e}"
+)
 assert gradient["sigmoid, mean, 0.9"] < gradient["ReLU, max, 0.1"] / 5
 
 # %% [markdown]
@@ -473,7 +502,11 @@ def paint_runs(ax):
 
 ends = {name: torch.tensor([sum(run["losses"][-10:]) / 10 for run in runs]) for name, runs in results.items()}
 words = "; ".join(f"{name} {end.mean():.2f} ± {end.std():.2f}" for name, end in ends.items())
-show(draw(paint_runs, f"Loss of the last ten steps, mean and standard deviation of five seeds: {words}.", size=(4.8, 2.8)))
+show(
+    draw(
+        paint_runs, f"Loss of the last ten steps, mean and standard deviation of five seeds: {words}.", size=(4.8, 2.8)
+    )
+)
 rows = []
 for name, end in ends.items():
     right = mean_sd(name, "accuracy")
@@ -525,7 +558,13 @@ def seen(layers, side=64):
 
 
 def check_field(field):
-    for layers in ([(3, 1)], [(3, 1), (3, 1)], [(2, 2), (3, 1)], [(5, 1), (2, 2), (5, 1), (2, 2)], [(3, 2), (3, 2), (3, 2)]):
+    for layers in (
+        [(3, 1)],
+        [(3, 1), (3, 1)],
+        [(2, 2), (3, 1)],
+        [(5, 1), (2, 2), (5, 1), (2, 2)],
+        [(3, 2), (3, 2), (3, 2)],
+    ):
         got, want = field(layers), seen(layers)
         assert got == want, f"{layers}: {got}, but {want} pixels matter; a step behind a stride of 2 is two pixels wide"
 
@@ -561,7 +600,9 @@ def check_lying_edge(lying_edge):
     flat, lying = torch.ones(8, 8), torch.zeros(8, 8)
     lying[:4] = 1
     zero = torch.zeros(6, 6)
-    assert torch.allclose(corr2d(flat, kernel), zero, atol=1e-6), "it answers to a flat picture: the weights must add to 0"
+    assert torch.allclose(corr2d(flat, kernel), zero, atol=1e-6), (
+        "it answers to a flat picture: the weights must add to 0"
+    )
     assert torch.allclose(corr2d(lying.T, kernel), zero, atol=1e-6), (
         "it answers to an upright edge: the weights of each column must add to 0"
     )
@@ -588,7 +629,9 @@ def check_by_columns(by_columns):
         x, w = torch.randn(2, 3, side, side + 1, dtype=torch.float64), torch.randn(4, 3, k, k, dtype=torch.float64)
         want, got = torch.conv2d(x, w, stride=s), by_columns(x, w, s)
         assert got.shape == want.shape, f"expected {tuple(want.shape)}, got {tuple(got.shape)}"
-        assert torch.allclose(got, want), "other numbers: the rows of w must run through channel, height, width, as the columns do"
+        assert torch.allclose(got, want), (
+            "other numbers: the rows of w must run through channel, height, width, as the columns do"
+        )
 
 
 # %% tags=["solution"]
