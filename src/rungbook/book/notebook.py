@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,28 @@ from rungbook.errors import EnvironmentProblem, UsageError
 HIDDEN = ("about", "solution")
 """Tags of cells that readers do not see: what the lesson says of itself, and answers that prove an exercise's check."""
 
+INSTALL = """# on a machine of others, as Colab's, rungbook is missing; where it is installed this does nothing
+import importlib.util
+
+if importlib.util.find_spec("rungbook") is None:
+    %pip install -q rungbook"""
+"""First code cell of the learner's notebook."""
+
 
 def notebook(lesson: Lesson, *, hidden: bool = False) -> Any:
     """The lesson as a notebook without outputs.
 
     Args:
         lesson: which.
-        hidden: with the cells readers do not see, as for executing it.
+        hidden: with the cells readers do not see and without the one that installs rungbook, as for executing it.
     """
     import jupytext
+    import nbformat
 
     made = jupytext.read(lesson.path)
-    made.cells = [cell for cell in made.cells if hidden or not is_hidden(cell)]
+    if not hidden:
+        made.cells = [cell for cell in made.cells if not is_hidden(cell)]
+        made.cells.insert(1, nbformat.v4.new_code_cell(_install(lesson)))  # below the title
     for i, cell in enumerate(made.cells):
         cell["id"] = f"lesson-{lesson.number:02}-{i}"  # nbformat would draw one: the same lesson gives the same bytes
     made.metadata = {
@@ -31,6 +41,11 @@ def notebook(lesson: Lesson, *, hidden: bool = False) -> Any:
         "language_info": {"name": "python"},
     }
     return made
+
+
+def _install(lesson: Lesson) -> str:
+    """The cell that installs rungbook, with the optional groups the lesson wants."""
+    return INSTALL.replace("-q rungbook", f'-q "rungbook[{",".join(lesson.needs)}]"') if lesson.needs else INSTALL
 
 
 def is_hidden(cell: Any) -> bool:
@@ -48,6 +63,8 @@ def text_of(lesson: Lesson) -> str:
 def copy_for(lesson: Lesson, folder: Path) -> tuple[Path, Path | None]:
     """Put the learner's notebook into a folder; what is there already stays.
 
+    A copy whose cells are the lesson's is opened again: running it changes its outputs, not what it says.
+
     Args:
         lesson: which.
         folder: where; it must exist.
@@ -62,19 +79,41 @@ def copy_for(lesson: Lesson, folder: Path) -> tuple[Path, Path | None]:
         raise UsageError("E201", f"There is no folder {folder}.", f"mkdir -p {folder}")
     text, first = text_of(lesson), folder / f"{lesson.name}.ipynb"
     place, number = first, 2
-    while True:
-        try:
-            with place.open("x", encoding="utf-8") as file:  # never over something that is there
-                file.write(text)
-            return place, None if place == first else first
-        except FileExistsError:
-            if place.is_file() and os.access(place, os.R_OK) and place.read_text(encoding="utf-8", errors="replace") == text:
-                return place, None if place == first else first
+    try:
+        while not _write_new(place, text) and _cells(place) != _cells_of(text):
             place, number = folder / f"{lesson.name}-{number}.ipynb", number + 1
-        except OSError as error:
-            raise EnvironmentProblem(
-                "E405", f"{place} cannot be written: {error.strerror}.", "Change into a folder of your own and try again."
-            ) from error
+    except OSError as error:
+        raise EnvironmentProblem(
+            "E405", f"{place} cannot be written: {error.strerror}.", "Change into a folder of your own and try again."
+        ) from error
+    return place, None if place == first else first
 
 
-__all__ = ["HIDDEN", "copy_for", "is_hidden", "notebook", "text_of"]
+def _write_new(place: Path, text: str) -> bool:
+    """Write a file that is not there; False, and nothing done, if it is. One that cannot be written to its end is taken away again."""
+    try:
+        file = place.open("x", encoding="utf-8")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(text)
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _cells(place: Path) -> list[tuple[str, str]] | None:
+    """Kind and text of a file's cells; None if it cannot be read as a notebook."""
+    try:
+        return _cells_of(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _cells_of(text: str) -> list[tuple[str, str]]:
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+
+
+__all__ = ["HIDDEN", "INSTALL", "copy_for", "is_hidden", "notebook", "text_of"]

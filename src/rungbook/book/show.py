@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import html
 import inspect
+import itertools
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +38,7 @@ def show(*things: Any) -> None:
 
             display({**forms, "text/plain": str(_words(thing))}, raw=True)
         else:
-            print(_words(thing))
+            print(thing.fitted(shutil.get_terminal_size().columns) if isinstance(thing, Table) else _words(thing))
 
 
 def _in_notebook() -> bool:
@@ -137,8 +139,21 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def __str__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
-        return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in (self.head, *self.rows))
+        return self.fitted(sys.maxsize)
+
+    def fitted(self, width: int) -> str:
+        """The table as text; where it is broader than `width`, its broadest columns are narrowed and their cells broken at blanks."""
+        columns = list(zip(self.head, *self.rows, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        least = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in columns]
+        while sum(widths) + 2 * (len(widths) - 1) > width and widths != least:
+            widths[max((w, i) for i, w in enumerate(widths) if w > least[i])[1]] -= 1
+        lines: list[str] = []
+        for row in (self.head, *self.rows):
+            cells = [textwrap.wrap(cell, w, break_on_hyphens=False) for cell, w in zip(row, widths, strict=True)]
+            for pieces in itertools.zip_longest(*cells, fillvalue=""):
+                lines.append("  ".join(f"{piece:<{w}}" for piece, w in zip(pieces, widths, strict=True)).rstrip())
+        return "\n".join(lines)
 
     def markdown(self) -> str:
         """A Markdown table."""

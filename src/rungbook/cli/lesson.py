@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rungbook.cli.train import AsJson, Debug
+from rungbook.errors import EnvironmentProblem
 
 
 def lesson(
@@ -18,7 +21,7 @@ def lesson(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> int:
-    """The lessons; with a number, run one here or open it in Jupyter."""
+    """The lessons; with a number, run one here (pictures go to a folder) or open it in Jupyter; with --json a notebook is only copied."""
     from rungbook.book.lesson import find
     from rungbook.errors import UsageError
 
@@ -66,22 +69,18 @@ def _walk(chosen: Any, as_json: bool) -> int:
     from rungbook.recipes.about_data import plain
     from rungbook.recipes.runs import runs_folder
 
-    pictures = _fresh(runs_folder() / f"lesson-{chosen.name}")
     out = console(as_json)
-    if as_json:  # what the lesson prints goes where a person reads, the JSON line alone to standard output
-        import contextlib
-
-        with contextlib.redirect_stdout(sys.stderr):
+    with _pictures_in(_fresh(runs_folder() / f"lesson-{chosen.name}"), chosen) as pictures:
+        # with --json, what the lesson prints goes where a person reads, the JSON line alone to standard output
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
             walk(chosen, pictures, out)
-    else:
-        walk(chosen, pictures, out)
-    drawn = sorted(pictures.glob("*")) if pictures.is_dir() else []
+        drawn = sorted(path.resolve() for path in pictures.iterdir())
     if drawn:
-        plain(out, f"pictures: {pictures.resolve()} ({len(drawn)})", "dim")
+        plain(out, f"pictures: {drawn[0].parent} ({len(drawn)})", "dim")
     following = next((one.number for one in lessons() if one.number > chosen.number), None)
     plain(out, f"next: rung lesson {chosen.number} --open" + (f"    rung lesson {following}" if following else ""), "dim")
     if as_json:
-        emit({**_about(chosen), "pictures": [str(path.resolve()) for path in drawn]})
+        emit({**_about(chosen), "pictures": list(map(str, drawn))})
     return 0
 
 
@@ -93,10 +92,29 @@ def _fresh(folder: Path) -> Path:
     return place
 
 
+@contextlib.contextmanager
+def _pictures_in(folder: Path, chosen: Any) -> Iterator[Path]:
+    """A new folder, made before the lesson begins; where no picture came into it, it goes again, and those above it that came with it.
+
+    Raises:
+        EnvironmentProblem: E405 it cannot be made.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        fix = f"Name a folder of your own: RUNG_RUNS=~/runs rung lesson {chosen.number}"
+        raise EnvironmentProblem("E405", f"The pictures' folder {folder} cannot be made: {error.strerror}.", fix) from error
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # one that is not empty stays, and so do those above it
+            for place in made:
+                place.rmdir()
+
+
 def _open(chosen: Any, as_json: bool) -> int:
     """A copy of the notebook here, and JupyterLab on it."""
-    import subprocess
-
     from rungbook.book.notebook import copy_for
     from rungbook.cli.answer import console, emit
     from rungbook.recipes.about_data import plain
@@ -105,17 +123,45 @@ def _open(chosen: Any, as_json: bool) -> int:
     place, own = copy_for(chosen, Path.cwd())
     out = console(as_json)
     if own:
-        plain(out, f"{own.name} is there with changes of yours and stays as it is.", "yellow")
+        plain(out, f"{own.name} is there, differs from the lesson and stays as it is; to go on with it: jupyter lab {own.name}", "yellow")
     plain(out, f"notebook: {place}")
     if as_json:
-        emit({**_about(chosen), "notebook": str(place)})
+        emit({**_about(chosen), "notebook": str(place), "kept": own and str(own)})
         return 0
+    start = [sys.executable, "-m", "jupyterlab", str(place)]
+    if not _has_browser():
+        start.append("--no-browser")
+        plain(out, "No browser was found: the address to open is printed below.", "yellow")
     plain(out, "JupyterLab starts; Ctrl-C twice ends it.", "dim")
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    if code := _serve(start):
+        fix = " ".join([*start, *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])])
+        raise EnvironmentProblem("E406", f"JupyterLab ended with exit code {code}; what it said stands above.", fix)
+    return 0
+
+
+def _has_browser() -> bool:
+    """Whether Python knows a browser to open."""
+    import webbrowser
+
     try:
-        return subprocess.run([sys.executable, "-m", "jupyterlab", str(place)], env=environment, check=False).returncode and 4
-    except KeyboardInterrupt:
-        return 0
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def _serve(command: list[str]) -> int:
+    """Run JupyterLab to its end, one thread for its kernels unless told otherwise; gives its exit code.
+
+    It gets a Ctrl-C as well, asks whether that is meant, and takes its kernels down: it is waited for, not killed.
+    """
+    import subprocess
+
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    with subprocess.Popen(command, env=environment) as server:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                return server.wait()
 
 
 PARTS = {"notebook": ("jupyterlab", "ipykernel"), "book": ("sphinx", "myst_nb", "nbclient")}
@@ -125,8 +171,6 @@ PARTS = {"notebook": ("jupyterlab", "ipykernel"), "book": ("sphinx", "myst_nb", 
 def _check_parts(groups: tuple[str, ...], what: str) -> None:
     """Raises EnvironmentProblem E404 for a group that is not installed, before anything is done."""
     from importlib.util import find_spec
-
-    from rungbook.errors import EnvironmentProblem
 
     for group in groups:
         if missing := [name for name in PARTS[group] if find_spec(name) is None]:

@@ -1,4 +1,4 @@
-"""`rung list`: recipes, models and data sets by name."""
+"""`rung list`: recipes, models, data sets and lessons by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rungbook.cli.train import AsJson, Debug
 
 
 def listing(
-    what: Annotated[str, typer.Argument(help="recipes, models or data.")] = "",
+    what: Annotated[str, typer.Argument(help="recipes, models, data or lessons.")] = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> int:
@@ -52,12 +52,19 @@ def _data() -> dict[str, str]:
     return data_names()
 
 
+def _lessons() -> dict[str, str]:
+    from rungbook.book.lesson import lessons
+
+    return {one.name: f"{one.title} (rung {one.rung}, {one.minutes} minutes)" for one in lessons()}
+
+
 NEXT = {
     "": "rung train digits",
     "recipes": "rung train digits",
     "models": "rung train digits model=mlp",
     "data": "rung data iris",
+    "lessons": "rung lesson 1",
 }
 """What to do after each list."""
-LISTS: dict[str, Any] = {"recipes": _recipes, "models": _models, "data": _data}
+LISTS: dict[str, Any] = {"recipes": _recipes, "models": _models, "data": _data, "lessons": _lessons}
 """What can be listed."""
