@@ -438,8 +438,8 @@ assert long["train"][-1] < 500 and turn < 250 and long["valid"][-1] > 1.3 * long
 
 # %% [markdown]
 # The [validation set](#validation-set) is a third part of the data: not learned from, and not the one reported. It shows the turn. The
-# cheapest remedy is to keep a copy of the weights whenever they are the best yet on valid, and to end with those. In the library a
-# callback does it:
+# cheapest remedy is to keep a copy of the weights whenever they are the best yet on valid, and to end with those. In the library a callback
+# does it:
 
 # %%
 from rungbook import Learner

@@ -162,8 +162,8 @@ assert 0.95 * LIMIT < rmsle(answer, rest) < LIMIT
 # ## k-fold: every row is tested once
 #
 # Better than the best possible? No: the best possible is meant over all houses, and these 460 were easy ones. The figure depends on which
-# houses fell among the 460. With [k-fold cross-validation](#cross-validation) every house is tested once: deal the rows into
-# $k$ parts, learn from all but one and judge on that one, $k$ times. By hand it is four lines, and they give scikit-learn's parts.
+# houses fell among the 460. With [k-fold cross-validation](#cross-validation) every house is tested once: deal the rows into $k$ parts,
+# learn from all but one and judge on that one, $k$ times. By hand it is four lines, and they give scikit-learn's parts.
 
 
 # %%
