@@ -1,8 +1,8 @@
 # %% [markdown]
 # # What a tensor is
 #
-# Two tensors show the same numbers. You write into one of them, and the other one changes, or it does not. Which is it, and how can you
-# know before you run it?
+# Two tensors show the same numbers. You write into one of them, and the other one changes, or it does not. Which is
+# it, and how can you know before you run it?
 
 # %% tags=["about"]
 covers = ["F01", "F04", "F05", "F12", "F14"]
@@ -18,9 +18,10 @@ from rungbook.plot.style import Picture, sheet
 # %% [markdown]
 # ## One row of numbers, and a way to walk it
 #
-# A [tensor](#tensor) with two rows and three columns looks like a rectangle. In memory there are no rectangles: there is one long row of
-# numbers. A tensor is that row together with three facts: its *shape*, its [strides](#stride) (how many places to step in memory to reach
-# the neighbour along each dimension), and the place of its first number.
+# A [tensor](#tensor) with two rows and three columns looks like a rectangle. In memory there are no rectangles:
+# there is one long row of numbers. A tensor is that row together with three facts: its *shape*, its
+# [strides](#stride) (how many places to step in memory to reach the neighbour along each dimension), and the place
+# of its first number.
 
 # %%
 x = torch.arange(6)
@@ -31,10 +32,11 @@ print("transposed:  ", m.T.tolist(), " shape", tuple(m.T.shape), " strides", m.T
 assert m.data_ptr() == m.T.data_ptr() == x.data_ptr()  # one and the same memory
 
 # %% [markdown]
-# To go down one row of `m` you step 3 places, to go right you step 1. The transpose swaps the two steps and moves nothing. The number at
-# `(i, j)` lies at place `i * stride[0] + j * stride[1]`.
+# To go down one row of `m` you step 3 places, to go right you step 1. The transpose swaps the two steps and moves
+# nothing. The number at `(i, j)` lies at place `i * stride[0] + j * stride[1]`.
 #
-# `rungbook.scratch.tensor.strided` is a tensor made of just these facts, over a plain Python list. Its transpose is a swap:
+# `rungbook.scratch.tensor.strided` is a tensor made of just these facts, over a plain Python list. Its transpose is
+# a swap:
 
 # %%
 from rungbook.scratch.tensor.strided import Strided
@@ -52,8 +54,9 @@ assert turned[0, 1].tolist() == 99
 # %% [markdown]
 # ## view, permute, reshape: the mistake nobody sees
 #
-# A batch of grey pictures has shape `(height, width)`, and you want `(width, height)`. Both `x.view(4, 3)` and `x.permute(1, 0)` give
-# that shape. Only one of them turns the picture. In the pictures below the colour of a square is its place in memory.
+# A batch of grey pictures has shape `(height, width)`, and you want `(width, height)`. Both `x.view(4, 3)` and
+# `x.permute(1, 0)` give that shape. Only one of them turns the picture. In the pictures below the colour of a square
+# is its place in memory.
 
 
 # %%
@@ -65,7 +68,9 @@ def memory_order(*matrices: tuple[str, torch.Tensor]) -> Picture:
             ax.imshow(matrix, cmap="viridis", vmin=-3, vmax=12)
             for i, row in enumerate(matrix.tolist()):
                 for j, number in enumerate(row):
-                    ax.text(j, i, number, ha="center", va="center", color="black" if number > 5 else "white", fontsize=11)
+                    ax.text(
+                        j, i, number, ha="center", va="center", color="black" if number > 5 else "white", fontsize=11
+                    )
             ax.set(title=name, xticks=[], yticks=[])
             ax.grid(False)
 
@@ -79,12 +84,13 @@ p = torch.arange(12).view(3, 4)
 show(memory_order(("x", p), ("x.view(4, 3)", p.view(4, 3)), ("x.permute(1, 0)", p.permute(1, 0))))
 
 # %% [markdown]
-# `view` reads the same row of numbers with new line breaks: it never moves anything, so the first four numbers stay the first four.
-# `permute` walks the same memory in another order. Nothing fails when you take the wrong one; the shapes fit, and a network trains on
-# scrambled pictures. That is why it is on every list of common mistakes.
+# `view` reads the same row of numbers with new line breaks: it never moves anything, so the first four numbers stay
+# the first four. `permute` walks the same memory in another order. Nothing fails when you take the wrong one; the
+# shapes fit, and a network trains on scrambled pictures. That is why it is on every list of common mistakes.
 #
-# After `permute` the numbers no longer lie in the order in which you read them; the tensor is not [contiguous](#contiguous). Then some
-# shapes have no strides at all, and `view` refuses. `reshape` gives a view where one exists and copies where none does:
+# After `permute` the numbers no longer lie in the order in which you read them; the tensor is not
+# [contiguous](#contiguous). Then some shapes have no strides at all, and `view` refuses. `reshape` gives a view
+# where one exists and copies where none does:
 
 # %%
 turned = p.permute(1, 0)
@@ -98,8 +104,8 @@ assert flat.data_ptr() != p.data_ptr()
 assert p.reshape(12).data_ptr() == p.data_ptr()  # contiguous: no copy
 
 # %% [markdown]
-# When is there a view? If neighbouring dimensions can be walked as one even run. The whole rule, with torch's answer beside ours for
-# every shape of twelve numbers, and for every order of the dimensions before:
+# When is there a view? If neighbouring dimensions can be walked as one even run. The whole rule, with torch's
+# answer beside ours for every shape of twelve numbers, and for every order of the dimensions before:
 
 # %%
 from itertools import permutations
@@ -125,33 +131,45 @@ print(f"{compared:,} cases: ours finds a view exactly where torch does")
 # %% [markdown]
 # ## Which ways to a tensor copy?
 #
-# `torch.Tensor`, `torch.tensor`, `torch.as_tensor`, `torch.from_numpy`: the manual says which copy, and so does an experiment. Make the
-# tensor, write 99 over what it was made from, and look whether the tensor shows it.
+# `torch.Tensor`, `torch.tensor`, `torch.as_tensor`, `torch.from_numpy`: the manual says which copy, and so does an
+# experiment. Make the tensor, write 99 over what it was made from, and look whether the tensor shows it.
 
 # %%
 from rungbook.scratch.tensor.constructors import sharing
 
 found = sharing()
-show(table([{"way": way.name, "memory": "shared" if way.shares else "copied", "type": str(way.dtype)[6:]} for way in found]))
+show(
+    table(
+        [{"way": way.name, "memory": "shared" if way.shares else "copied", "type": str(way.dtype)[6:]} for way in found]
+    )
+)
 by_name = {way.name: way for way in found}
 assert by_name["torch.from_numpy(numpy array)"].shares and not by_name["torch.tensor(numpy array)"].shares
 assert by_name["torch.Tensor(list)"].dtype == torch.float32  # whatever it gets: Tensor is the float32 class
 
 # %% [markdown]
-# The rule behind the table: what only needs another shape, stride or start shares; what needs another type, or an order that strides
-# cannot say, copies; and `torch.tensor` always copies, because that is its job.
+# The rule behind the table: what only needs another shape, stride or start shares; what needs another type, or an
+# order that strides cannot say, copies; and `torch.tensor` always copies, because that is its job.
 #
 # ## Broadcasting
 #
-# You have a batch of 4 rows with 3 numbers each and want to subtract the mean of each column. Shapes `(4, 3)` and `(3,)` differ, yet it
-# works. [Broadcasting](#broadcasting) sets the shapes flush right; sizes fit if they are equal or one of them is 1, and a missing
-# dimension counts as 1. A dimension of size 1 then stretches, by a stride of 0:
+# You have a batch of 4 rows with 3 numbers each and want to subtract the mean of each column. Shapes `(4, 3)` and
+# `(3,)` differ, yet it works. [Broadcasting](#broadcasting) sets the shapes flush right; sizes fit if they are
+# equal or one of them is 1, and a missing dimension counts as 1. A dimension of size 1 then stretches, by a stride of
+# 0:
 
 # %%
 rows = torch.tensor([[1.0, 10.0, 100.0], [2.0, 20.0, 200.0], [3.0, 30.0, 300.0], [4.0, 40.0, 400.0]])
 mean = rows.mean(0)
 stretched = mean.expand(4, 3)
-print("shape", tuple(stretched.shape), " strides", stretched.stride(), " numbers in memory:", stretched.untyped_storage().nbytes() // 4)
+print(
+    "shape",
+    tuple(stretched.shape),
+    " strides",
+    stretched.stride(),
+    " numbers in memory:",
+    stretched.untyped_storage().nbytes() // 4,
+)
 assert stretched.stride() == (0, 1) and torch.equal(rows - mean, rows - stretched)
 
 # %%
@@ -163,19 +181,27 @@ for shapes in [((4, 3), (3,)), ((4, 1), (3,)), ((8, 1, 28, 28), (3, 1, 1)), ((5,
     print(" and ".join(map(str, shapes)), "->", broadcast_shapes(*shapes))
 
 # %% [markdown]
-# What people get wrong: a prediction of shape `(4, 1)` and a target of shape `(4,)`. They fit, to `(4, 4)`, and the squared error is the
-# mean over all sixteen pairs instead of four. Every prediction may be perfect, and the error is not zero:
+# What people get wrong: a prediction of shape `(4, 1)` and a target of shape `(4,)`. They fit, to `(4, 4)`, and the
+# squared error is the mean over all sixteen pairs instead of four. Every prediction may be perfect, and the error
+# is not zero:
 
 # %%
 target = torch.tensor([1.0, 2.0, 3.0, 4.0])
 prediction = target.unsqueeze(1)
 wrong, right = (prediction - target).pow(2), (prediction.squeeze(1) - target).pow(2)
-print("shape of the difference:", tuple(wrong.shape), " mean squared error:", wrong.mean().item(), " honest:", right.mean().item())
+print(
+    "shape of the difference:",
+    tuple(wrong.shape),
+    " mean squared error:",
+    wrong.mean().item(),
+    " honest:",
+    right.mean().item(),
+)
 assert wrong.mean() == 2.5 and right.mean() == 0.0
 
 # %% [markdown]
-# The length of a matrix, read as one long vector, is its Frobenius norm: the square root of the sum of the squared numbers. For the
-# numbers 1 to 9 it is the square root of 285:
+# The length of a matrix, read as one long vector, is its Frobenius norm: the square root of the sum of the squared
+# numbers. For the numbers 1 to 9 it is the square root of 285:
 
 # %%
 nine = torch.arange(1.0, 10.0).view(3, 3)
@@ -187,9 +213,9 @@ torch.testing.assert_close(frobenius, torch.linalg.matrix_norm(nine))
 # %% [markdown]
 # ## einsum: name the indices
 #
-# Broadcasting lines dimensions up by place. `einsum` lets you name them. `"ik,kj->ij"` reads: for every `i` and `j`, multiply and add
-# over `k`, the index the right side does not name. Two rules do it all: give every operand every index (with size 1 where it has none),
-# multiply broadcast, and sum what does not stay.
+# Broadcasting lines dimensions up by place. `einsum` lets you name them. `"ik,kj->ij"` reads: for every `i` and
+# `j`, multiply and add over `k`, the index the right side does not name. Two rules do it all: give every operand
+# every index (with size 1 where it has none), multiply broadcast, and sum what does not stay.
 
 # %%
 from rungbook.scratch.tensor.einsum import by_definition, einsum
@@ -221,9 +247,10 @@ show(table(answers))
 # %% [markdown]
 # ## Five numbers that describe numbers
 #
-# A tensor of measurements is first looked at through its [mean](#mean) and its spread. The [variance](#variance) is the mean squared
-# distance from the mean, its root the [standard deviation](#standard-deviation); the mean absolute deviation (MAD) takes the distance
-# itself, so a single far point weighs less. Put one wild value among a hundred tame ones:
+# A tensor of measurements is first looked at through its [mean](#mean) and its spread. The [variance](#variance) is
+# the mean squared distance from the mean, its root the [standard deviation](#standard-deviation); the mean absolute
+# deviation (MAD) takes the distance itself, so a single far point weighs less. Put one wild value among a hundred
+# tame ones:
 
 # %%
 torch.manual_seed(0)
@@ -233,19 +260,30 @@ wild = torch.cat([tame, torch.tensor([30.0], dtype=torch.float64)])
 
 def spread(x):
     mean = x.mean()
-    return {"variance": ((x - mean) ** 2).mean(), "standard deviation": x.std(correction=0), "MAD": (x - mean).abs().mean()}
+    return {
+        "variance": ((x - mean) ** 2).mean(),
+        "standard deviation": x.std(correction=0),
+        "MAD": (x - mean).abs().mean(),
+    }
 
 
-show(table([{"numbers": name, **{k: v.item() for k, v in spread(x).items()}} for name, x in (("tame", tame), ("with one at 30", wild))]))
+show(
+    table(
+        [
+            {"numbers": name, **{k: v.item() for k, v in spread(x).items()}}
+            for name, x in (("tame", tame), ("with one at 30", wild))
+        ]
+    )
+)
 grew = {k: (spread(wild)[k] / spread(tame)[k]).item() for k in spread(tame)}
 assert grew["variance"] > 5 * grew["MAD"]
 # the variance is also the mean of the squares less the square of the mean: one pass over the data instead of two
 torch.testing.assert_close((tame**2).mean() - tame.mean() ** 2, spread(tame)["variance"])
 
 # %% [markdown]
-# Two columns vary together or not: the covariance is the mean product of their distances from their means, and divided by both standard
-# deviations it is the correlation, between -1 and 1. It sees straight lines only. Below, `y` is wholly determined by `x`, and their
-# correlation is zero:
+# Two columns vary together or not: the covariance is the mean product of their distances from their means, and
+# divided by both standard deviations it is the correlation, between -1 and 1. It sees straight lines only. Below, `y`
+# is wholly determined by `x`, and their correlation is zero:
 
 # %%
 xs = torch.linspace(-1, 1, 101, dtype=torch.float64)
@@ -259,7 +297,9 @@ def correlation(x, y):
 pairs = {"y = 2x": 2 * xs, "y = -x + noise": -xs + 0.3 * torch.randn(101, dtype=torch.float64), "y = x squared": xs**2}
 for name, ys in pairs.items():
     print(f"{name:<16} correlation {correlation(xs, ys):+.3f}")
-    torch.testing.assert_close(correlation(xs, ys), torch.corrcoef(torch.stack([xs, ys]))[0, 1].item(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        correlation(xs, ys), torch.corrcoef(torch.stack([xs, ys]))[0, 1].item(), rtol=0, atol=1e-12
+    )
 assert abs(correlation(xs, xs**2)) < 1e-12
 
 
@@ -275,8 +315,9 @@ words = "; ".join(f"for {name} it is {correlation(xs, ys):+.2f}" for name, ys in
 show(sheet([paint_pair(name) for name in pairs], f"Three clouds of points and their correlation: {words}.", columns=3))
 
 # %% [markdown]
-# Last, [softmax](#softmax) turns any numbers into shares that are positive and add to one. Adding the same number to all of them changes
-# nothing, which is what lets a computer evaluate it at all: `exp(1000)` is infinite, `exp(1000 - 1000)` is 1.
+# Last, [softmax](#softmax) turns any numbers into shares that are positive and add to one. Adding the same number
+# to all of them changes nothing, which is what lets a computer evaluate it at all: `exp(1000)` is infinite,
+# `exp(1000 - 1000)` is 1.
 
 # %%
 from rungbook.scratch.functional import softmax
@@ -294,7 +335,8 @@ torch.testing.assert_close(softmax(scores, dim=0), torch.softmax(scores, dim=0))
 # ### Exercise 1: a picture the right way round
 #
 # Pictures from a camera come as `(batch, height, width, channel)`, torch wants `(batch, channel, height, width)`. Write
-# `channels_first(x)`. A right answer shares memory with `x`, and the number at `(n, h, w, c)` is found at `(n, c, h, w)`.
+# `channels_first(x)`. A right answer shares memory with `x`, and the number at `(n, h, w, c)` is found at
+# `(n, c, h, w)`.
 
 
 # %%
@@ -302,19 +344,27 @@ def check_channels_first(channels_first):
     x = torch.arange(2 * 3 * 4 * 5).view(2, 3, 4, 5)
     y = channels_first(x)
     assert y.shape == (2, 5, 3, 4), f"expected (2, 5, 3, 4), got {tuple(y.shape)}"
-    assert all(y[n, c, h, w] == x[n, h, w, c] for n in range(2) for h in range(3) for w in range(4) for c in range(5)), "numbers moved"
+    assert all(
+        y[n, c, h, w] == x[n, h, w, c] for n in range(2) for h in range(3) for w in range(4) for c in range(5)
+    ), "numbers moved"
     assert y.data_ptr() == x.data_ptr(), "it copies; a view is enough"
 
 
 # %% tags=["solution"]
 check_channels_first(lambda x: x.permute(0, 3, 1, 2))
-refuses(check_channels_first, lambda x: x.view(2, 5, 3, 4), lambda x: x.permute(0, 3, 2, 1), lambda x: x.permute(0, 3, 1, 2).contiguous())
+refuses(
+    check_channels_first,
+    lambda x: x.view(2, 5, 3, 4),
+    lambda x: x.permute(0, 3, 2, 1),
+    lambda x: x.permute(0, 3, 1, 2).contiguous(),
+)
 
 # %% [markdown]
 # ### Exercise 2: every distance at once
 #
-# Write `distances(a, b)`: for points `a` of shape `(n, d)` and `b` of shape `(m, d)` the matrix `(n, m)` of Euclidean distances, without
-# a loop. A right answer agrees with `torch.cdist`, also for points that lie a million away from the origin.
+# Write `distances(a, b)`: for points `a` of shape `(n, d)` and `b` of shape `(m, d)` the matrix `(n, m)` of Euclidean
+# distances, without a loop. A right answer agrees with `torch.cdist`, also for points that lie a million away from
+# the origin.
 
 
 # %%
@@ -341,8 +391,8 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: the covariance matrix as an einsum
 #
-# Write `covariance(x)` for samples `x` of shape `(n, d)` with a single call of `einsum` (after subtracting the mean). A right answer is
-# symmetric, has the variances on its diagonal, and agrees with `torch.cov(x.T, correction=0)`.
+# Write `covariance(x)` for samples `x` of shape `(n, d)` with a single call of `einsum` (after subtracting the mean).
+# A right answer is symmetric, has the variances on its diagonal, and agrees with `torch.cov(x.T, correction=0)`.
 
 
 # %%
@@ -351,17 +401,24 @@ def check_covariance(covariance):
     x = torch.randn(50, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64) + 10
     got = covariance(x)
     assert got.shape == (4, 4), f"expected (4, 4), got {tuple(got.shape)}"
-    assert torch.allclose(got, torch.cov(x.T, correction=0)), "not the covariance; is the mean subtracted, and divided by n?"
+    assert torch.allclose(got, torch.cov(x.T, correction=0)), (
+        "not the covariance; is the mean subtracted, and divided by n?"
+    )
 
 
 # %% tags=["solution"]
 check_covariance(lambda x: einsum("ni,nj->ij", x - x.mean(0), x - x.mean(0)) / len(x))
-refuses(check_covariance, lambda x: einsum("ni,nj->ij", x, x) / len(x), lambda x: einsum("ni,nj->ij", x - x.mean(0), x - x.mean(0)))
+refuses(
+    check_covariance,
+    lambda x: einsum("ni,nj->ij", x, x) / len(x),
+    lambda x: einsum("ni,nj->ij", x - x.mean(0), x - x.mean(0)),
+)
 
 # %% [markdown]
 # ## Sources
 #
-# - The tensors of torch over storages: [Paszke et al., 2019](#paszke2019), and Edward Yang's account of
-# [PyTorch internals](#yang2019).
+# - The tensors of torch over storages: [Paszke et al., 2019](#paszke2019), and Edward Yang's account of [PyTorch
+#   internals](#yang2019).
 # - Broadcasting as numpy defines it: [Harris et al., 2020](#harris2020).
-# - The course this part follows, fast.ai 2019, lesson 8: [Howard and Gugger](#fastai2019), whose Frobenius norm of 16.8819 is ours.
+# - The course this part follows, fast.ai 2019, lesson 8: [Howard and Gugger](#fastai2019), whose Frobenius norm of
+#   16.8819 is ours.

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Matrix product five ways, and in C
 #
-# Five pictures times the weights of ten outputs: 39,200 multiplications. Written as three loops in Python the course measured 835
-# milliseconds for it, and with other lines that compute the same numbers 57 microseconds. Where did the time go?
+# Five pictures times the weights of ten outputs: 39,200 multiplications. Written as three loops in Python the
+# course measured 835 milliseconds for it, and with other lines that compute the same numbers 57 microseconds. Where
+# did the time go?
 
 # %% tags=["about"]
 covers = ["F03", "W02"]
@@ -26,8 +27,9 @@ torch.set_num_threads(1)
 # %% [markdown]
 # ## What is to be computed
 #
-# The [matrix product](#matrix-product) of `a` with `m` rows and `k` columns and `b` with `k` rows and `n` columns has `m` rows and `n`
-# columns. Each of its numbers is a row of `a` times a column of `b`, multiplied number by number and added up:
+# The [matrix product](#matrix-product) of `a` with `m` rows and `k` columns and `b` with `k` rows and `n` columns
+# has `m` rows and `n` columns. Each of its numbers is a row of `a` times a column of `b`, multiplied number by
+# number and added up:
 #
 # $$c_{ij} = \sum_{s=1}^{k} a_{is}\, b_{sj}$$
 #
@@ -40,8 +42,8 @@ print(matmul.by_tensor_elements(a, b).tolist())
 assert matmul.by_tensor_elements(a, b).tolist() == [[1 * 5 + 2 * 7, 1 * 6 + 2 * 8], [3 * 5 + 4 * 7, 3 * 6 + 4 * 8]]
 
 # %% [markdown]
-# The matrices of the course are five pictures of 784 pixels, and the weights from 784 pixels to 10 outputs. Ours are random numbers of
-# the same shapes.
+# The matrices of the course are five pictures of 784 pixels, and the weights from 784 pixels to 10 outputs. Ours
+# are random numbers of the same shapes.
 
 # %%
 torch.manual_seed(0)
@@ -53,28 +55,29 @@ assert products == 39_200
 # %% [markdown]
 # ## One loop less, four times
 #
-# **Rows.** The innermost loop multiplies a row by a column and adds. Both are tensor operations, so the loop over `k` can go.
+# **Rows.** The innermost loop multiplies a row by a column and adds. Both are tensor operations, so the loop over
+# `k` can go.
 
 # %%
 show(source(matmul.by_rows))
 
 # %% [markdown]
-# **Broadcasting.** The loop over `j` does the same with every column of `b`. Stand the row of `a` upright, shape `(k, 1)`, and it
-# stretches over all columns at once (lesson 1 says how). One loop is left.
+# **Broadcasting.** The loop over `j` does the same with every column of `b`. Stand the row of `a` upright, shape
+# `(k, 1)`, and it stretches over all columns at once (lesson 1 says how). One loop is left.
 
 # %%
 show(source(matmul.by_broadcasting))
 
 # %% [markdown]
-# **einsum.** Name the indices and leave the rest to the library. Ours sees that `k` is summed and that `i` and `j` stay, and hands the
-# matter to a product of matrices; so does torch's.
+# **einsum.** Name the indices and leave the rest to the library. Ours sees that `k` is summed and that `i` and `j`
+# stay, and hands the matter to a product of matrices; so does torch's.
 
 # %%
 show(source(matmul.by_einsum))
 
 # %% [markdown]
-# **The operation itself**, `a @ b`. The fifth way is the one to use. Beside the five there is one more, with three loops over Python's
-# own numbers instead of tensors. It will tell us which part of the first way was slow:
+# **The operation itself**, `a @ b`. The fifth way is the one to use. Beside the five there is one more, with three
+# loops over Python's own numbers instead of tensors. It will tell us which part of the first way was slow:
 
 # %%
 show(source(matmul.by_elements))
@@ -82,9 +85,9 @@ show(source(matmul.by_elements))
 # %% [markdown]
 # ## The same result
 #
-# The course compares each form with the first one, allowing a relative error of $10^{-3}$ and an absolute one of $10^{-5}$. That much is
-# needed because a sum in another order rounds otherwise (lesson 3 says why). In double precision there is less to round, so equality can
-# be proven much more tightly.
+# The course compares each form with the first one, allowing a relative error of $10^{-3}$ and an absolute one of
+# $10^{-5}$. That much is needed because a sum in another order rounds otherwise (lesson 3 says why). In double
+# precision there is less to round, so equality can be proven much more tightly.
 
 # %%
 ways = {
@@ -106,8 +109,9 @@ show(table(rows))
 # %% [markdown]
 # ## What is moved out of Python
 #
-# Each of these forms asks torch to do things: take a row, multiply, add. Torch can be made to report every request. Count them for a
-# product with `k = 8` and one with `k = 16`, and see which form notices that the rows have become longer.
+# Each of these forms asks torch to do things: take a row, multiply, add. Torch can be made to report every request.
+# Count them for a product with `k = 8` and one with `k = 16`, and see which form notices that the rows have become
+# longer.
 
 
 # %%
@@ -157,17 +161,19 @@ assert grows("broadcasting", (5, 8, 20)) == 1 and grows("broadcasting", (10, 8, 
 assert len(set(asked["einsum"].values())) == 1 and set(asked["torch"].values()) == {1}  # all three are
 
 # %% [markdown]
-# Each step moves one loop from Python into an operation. The number of products stays what it was. What falls is the number of times
-# that Python asks: once a product, once a row and column, once a row, a fixed number of times, once.
+# Each step moves one loop from Python into an operation. The number of products stays what it was. What falls is
+# the number of times that Python asks: once a product, once a row and column, once a row, a fixed number of times,
+# once.
 #
-# A request costs much the same whether it concerns one number or a thousand: Python looks up a method, torch checks types and shapes,
-# chooses a function for them, and makes a new tensor for the answer. The product of two numbers is a single instruction of the processor.
-# The fewer requests, the less of all the rest.
+# A request costs much the same whether it concerns one number or a thousand: Python looks up a method, torch checks
+# types and shapes, chooses a function for them, and makes a new tensor for the answer. The product of two numbers
+# is a single instruction of the processor. The fewer requests, the less of all the rest.
 #
 # ## The same three loops in C
 #
-# If loops in Python are slow, are loops slow? Here are the same three in C, a language whose compiler turns them into instructions of
-# the processor before they run. No tensor is made and no type is looked up, because both are known beforehand.
+# If loops in Python are slow, are loops slow? Here are the same three in C, a language whose compiler turns them
+# into instructions of the processor before they run. No tensor is made and no type is looked up, because both are
+# known beforehand.
 
 # %%
 text = native.SOURCE.read_text()
@@ -175,8 +181,9 @@ start = text.index("void NAMED(plain)")
 print(text[start : text.index("\n}\n", start) + 3])
 
 # %% [markdown]
-# Python hands C the address of the first number of each tensor and its strides, all that a tensor is below its class (lesson 1). Nothing
-# is copied. The machine's own compiler makes the library on first use; on a machine without one this lesson says so and goes on.
+# Python hands C the address of the first number of each tensor and its strides, all that a tensor is below its
+# class (lesson 1). Nothing is copied. The machine's own compiler makes the library on first use; on a machine
+# without one this lesson says so and goes on.
 
 # %%
 show(source(native._call))
@@ -195,9 +202,10 @@ print(len(in_c), "forms in C, equal to torch's product")
 # %% [markdown]
 # ## The race
 #
-# A measurement of time is a sample: other programs run beside it. So every form runs in turn, round after round, and a disturbance meets
-# all of them. The first round does not count. Shown is the median with the range. What takes well under a millisecond is repeated, or the
-# clock itself would be measured. Comparisons below rest on each form's best round, the one disturbed least.
+# A measurement of time is a sample: other programs run beside it. So every form runs in turn, round after round,
+# and a disturbance meets all of them. The first round does not count. Shown is the median with the range. What
+# takes well under a millisecond is repeated, or the clock itself would be measured. Comparisons below rest on each
+# form's best round, the one disturbed least.
 
 
 # %%
@@ -284,27 +292,30 @@ assert not in_c or best["Python elements"] > 5 * best["C, plain"]
 # %% [markdown]
 # Three readings of the picture.
 #
-# *The course's ladder stands.* It reported 835 ms for three loops, 1.39 ms for rows, 254 microseconds for broadcasting and 57.2 for
-# einsum ([Howard and Gugger, 2019](#fastai2019), on a machine of theirs). Your times differ; the order of loops, rows, broadcasting and
-# torch is the same.
+# *The course's ladder stands.* It reported 835 ms for three loops, 1.39 ms for rows, 254 microseconds for
+# broadcasting and 57.2 for einsum ([Howard and Gugger, 2019](#fastai2019), on a machine of theirs). Your times
+# differ; the order of loops, rows, broadcasting and torch is the same.
 #
-# *It was not the loops.* The same three loops over plain Python numbers take a small share of the time. What cost so much is to make a
-# tensor out of every single number, 39,200 times over. And those loops are in turn far slower than the same three in C.
+# *It was not the loops.* The same three loops over plain Python numbers take a small share of the time. What cost
+# so much is to make a tensor out of every single number, 39,200 times over. And those loops are in turn far slower
+# than the same three in C.
 #
-# *Fewer requests are not everything.* Our einsum hands the work to one product of matrices, as torch's own does, and is yet several times
-# slower at this size: it reads `"ik,kj->ij"` and sorts out the indices in Python. That costs the same however large the matrices are, so
-# with larger ones it should hardly count. The second race, below, will tell.
+# *Fewer requests are not everything.* Our einsum hands the work to one product of matrices, as torch's own does,
+# and is yet several times slower at this size: it reads `"ik,kj->ij"` and sorts out the indices in Python. That
+# costs the same however large the matrices are, so with larger ones it should hardly count. The second race, below,
+# will tell.
 #
 # ## Why blocks
 #
-# The plain loops in C are slower than torch, though nothing is left in Python. Two things are missing. A processor can multiply eight or
-# sixteen neighbouring numbers with one instruction. And memory is far away: what is fetched comes in lines of 64 bytes, sixteen float32
-# side by side, and is kept in a small, near memory, the [cache](#cache), until other lines need the room.
+# The plain loops in C are slower than torch, though nothing is left in Python. Two things are missing. A processor
+# can multiply eight or sixteen neighbouring numbers with one instruction. And memory is far away: what is fetched
+# comes in lines of 64 bytes, sixteen float32 side by side, and is kept in a small, near memory, the
+# [cache](#cache), until other lines need the room.
 #
-# The plain form walks down a column of `b`. Each step is one row further in memory, so of every line that is fetched one number is used;
-# when the walk comes back for the next column, the lines are gone. The remedy costs nothing but another order: cut `b` into tiles so
-# small that one stays in the cache while every row of `a` makes use of it. What must be fetched can be counted with a cache of our own
-# that forgets what was not used for longest:
+# The plain form walks down a column of `b`. Each step is one row further in memory, so of every line that is
+# fetched one number is used; when the walk comes back for the next column, the lines are gone. The remedy costs
+# nothing but another order: cut `b` into tiles so small that one stays in the cache while every row of `a` makes
+# use of it. What must be fetched can be counted with a cache of our own that forgets what was not used for longest:
 
 
 # %%
@@ -358,9 +369,10 @@ assert fetched["columns"] > 10 * fetched["rows_of_b"] and fetched["rows_of_b"] >
 assert sorted(tiles(32)) == sorted(columns(32))  # the very same products
 
 # %% [markdown]
-# The same products, and a small part of the traffic. `native.blocked` takes tiles of 64 by 256, copies each so that neighbours lie side by
-# side, and works on four rows of `a` at a time, so that each number read from the tile serves four products. At 5x784 @ 784x10 all of `b`
-# fits into a cache anyway. With two matrices of 512 by 512 it does not:
+# The same products, and a small part of the traffic. `native.blocked` takes tiles of 64 by 256, copies each so that
+# neighbours lie side by side, and works on four rows of `a` at a time, so that each number read from the tile
+# serves four products. At 5x784 @ 784x10 all of `b` fits into a cache anyway. With two matrices of 512 by 512 it
+# does not:
 
 # %%
 big = torch.randn(512, 512), torch.randn(512, 512)
@@ -386,15 +398,18 @@ if in_c:
     assert least["C, plain"] > 1.5 * least["C, blocked"]
 
 # %% [markdown]
-# Rows of the result do not depend on each other, so each core can take rows of its own. That is the form with two threads (OpenMP, which
-# not every compiler has). It gives the same bits, since no sum is split. It is faster only where a second core is free, and where the
-# product is worth waking it: at 5x784 @ 784x10 `native.parallel` uses one core, whatever it is told.
+# Rows of the result do not depend on each other, so each core can take rows of its own. That is the form with two
+# threads (OpenMP, which not every compiler has). It gives the same bits, since no sum is split. It is faster only
+# where a second core is free, and where the product is worth waking it: at 5x784 @ 784x10 `native.parallel` uses
+# one core, whatever it is told.
 #
-# Torch is ahead of our blocks. The library behind it also keeps a part of the result in the processor's registers, and is written anew for
-# each kind of processor; [Goto and van de Geijn, 2008](#goto2008), describe how. This course stops here.
+# Torch is ahead of our blocks. The library behind it also keeps a part of the result in the processor's registers,
+# and is written anew for each kind of processor; [Goto and van de Geijn, 2008](#goto2008), describe how. This
+# course stops here.
 #
-# What people get wrong: they read "Python is slow" and rewrite the whole program in C. The ladder says where to look first. A loop over
-# numbers becomes an operation over a dimension, and most of the gain is had before any C is written:
+# What people get wrong: they read "Python is slow" and rewrite the whole program in C. The ladder says where to
+# look first. A loop over numbers becomes an operation over a dimension, and most of the gain is had before any C is
+# written:
 
 # %%
 gains = {"three loops to broadcasting": median["tensor elements"] / median["broadcasting"]}
@@ -408,8 +423,9 @@ assert best["tensor elements"] > 50 * best["broadcasting"]
 #
 # ### Exercise 1: the other loop
 #
-# The three loops may stand in any order. Write `by_outer(a, b)` with a single loop over `k`: each step adds a column of `a` times a row of
-# `b`, an `(m, n)` matrix. A right answer equals `a @ b` and asks torch no more often when `m` and `n` grow.
+# The three loops may stand in any order. Write `by_outer(a, b)` with a single loop over `k`: each step adds a column
+# of `a` times a row of `b`, an `(m, n)` matrix. A right answer equals `a @ b` and asks torch no more often when `m` and
+# `n` grow.
 
 
 # %%
@@ -450,8 +466,9 @@ refuses(check_by_outer, matmul.by_broadcasting, last_only, torch.matmul)
 # %% [markdown]
 # ### Exercise 2: a batch in one product
 #
-# `x` is a batch of sequences, `(B, T, k)`, and `w` a matrix `(k, n)`. Write `batched(x, w)`, the products of all `B` parts with `w`, by one
-# product of two matrices and without a loop. A right answer has shape `(B, T, n)` and equals `x @ w`.
+# `x` is a batch of sequences, `(B, T, k)`, and `w` a matrix `(k, n)`. Write `batched(x, w)`, the products of all `B`
+# parts with `w`, by one product of two matrices and without a loop. A right answer has shape `(B, T, n)` and equals
+# `x @ w`.
 
 
 # %%
@@ -484,8 +501,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: where to put the brackets
 #
-# $(AB)C$ and $A(BC)$ are the same matrix. For `A` of shape `(m, k)`, `B` `(k, n)`, `C` `(n, p)` write `cheapest(m, k, n, p)`: the smaller
-# number of products of two numbers that either needs. (Lesson 4 meets this again: it is why gradients are computed from the end.)
+# $(AB)C$ and $A(BC)$ are the same matrix. For `A` of shape `(m, k)`, `B` `(k, n)`, `C` `(n, p)` write
+# `cheapest(m, k, n, p)`: the smaller number of products of two numbers that either needs. (Lesson 4 meets this again:
+# it is why gradients are computed from the end.)
 
 
 # %%
@@ -509,7 +527,8 @@ refuses(
 # %% [markdown]
 # ## Sources
 #
-# - The ladder from three loops to einsum, its matrices, its tolerances and its times: fast.ai 2019, part 2, lesson 8,
-# [Howard and Gugger, 2019](#fastai2019). The course compares with loops over unsafe pointers in Swift; ours are in C.
+# - The ladder from three loops to einsum, its matrices, its tolerances and its times: fast.ai 2019, part 2, lesson
+#   8, [Howard and Gugger, 2019](#fastai2019). The course compares with loops over unsafe pointers in Swift; ours
+#   are in C.
 # - Blocks for a memory in layers, and how fast products are written: [Goto and van de Geijn, 2008](#goto2008).
 # - Threads by comments in C: [OpenMP, version 5.2, 2021](#openmp2021).

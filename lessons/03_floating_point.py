@@ -1,8 +1,9 @@
 # %% [markdown]
 # # What a floating-point number is
 #
-# In Python `0.1 + 0.2 == 0.3` is false. A sum of positive numbers can stop growing. A network whose gradient is right can stop learning,
-# and learn again when every weight is kept in four bytes instead of two. What is a number, to a computer?
+# In Python `0.1 + 0.2 == 0.3` is false. A sum of positive numbers can stop growing. A network whose gradient is right
+# can stop learning, and learn again when every weight is kept in four bytes instead of two. What is a number, to a
+# computer?
 
 # %% tags=["about"]
 covers = ["F13"]
@@ -41,9 +42,9 @@ assert 0.1 + 0.2 != 0.3
 assert 0.5 + 0.25 == 0.75
 
 # %% [markdown]
-# The bottom of the fraction is a power of two. A [floating-point number](#floating-point-number) is always a whole number times a power
-# of two, and a tenth is none: in binary it is 0.000110011001100... without end, as a third is 0.333... in decimal. What is held is the
-# nearest number there is. Halves and quarters are held exactly.
+# The bottom of the fraction is a power of two. A [floating-point number](#floating-point-number) is always a whole
+# number times a power of two, and a tenth is none: in binary it is 0.000110011001100... without end, as a third is
+# 0.333... in decimal. What is held is the nearest number there is. Halves and quarters are held exactly.
 #
 # ## Sign, exponent, fraction
 #
@@ -53,9 +54,10 @@ assert 0.5 + 0.25 == 0.75
 #
 # $$(-1)^s \cdot 2^{e - b} \cdot \left(1 + \frac{f}{2^p}\right)$$
 #
-# with $p$ bits of fraction, and $b$, the bias, half the range of the exponent, so that it can be negative. Two exponents are reserved. All
-# zeros mean that the leading 1 is left out, which gives 0 and the [subnormal](#subnormal) numbers, the last ones before it. All ones mean
-# infinity, or with a fraction "not a number".
+# with $p$ bits of fraction, and $b$, the bias, half the range of the exponent, so that it can be negative. Two
+# exponents are reserved. All zeros mean that the leading 1 is left out, which gives 0 and the
+# [subnormal](#subnormal) numbers, the last ones before it. All ones mean infinity, or with a fraction "not a
+# number".
 
 
 # %%
@@ -75,8 +77,8 @@ def decode(bits, exponent_bits, fraction_bits):
 GROUPS = {FP32: (8, 23), FP16: (5, 10), BF16: (8, 7)}  # bits of exponent and of fraction
 
 # %% [markdown]
-# Is that all? With 16 bits there are 65,536 patterns, few enough to try every one, for both formats of that size: float16, and
-# [bfloat16](#bfloat16), which is float32 with the last half cut off. Of float32, a sample.
+# Is that all? With 16 bits there are 65,536 patterns, few enough to try every one, for both formats of that size:
+# float16, and [bfloat16](#bfloat16), which is float32 with the last half cut off. Of float32, a sample.
 
 
 # %%
@@ -131,8 +133,8 @@ for dtype, groups in GROUPS.items():
 assert bits_of(0.1, BF16)[:9] == bits_of(0.1, FP32)[:9]  # the same sign and exponent
 
 # %% [markdown]
-# More exponent bits reach further; more fraction bits lie closer. With 16 bits one pays for the other. Range and precision of the three
-# follow from the formula:
+# More exponent bits reach further; more fraction bits lie closer. With 16 bits one pays for the other. Range and
+# precision of the three follow from the formula:
 
 # %%
 rows = []
@@ -154,8 +156,8 @@ assert torch.finfo(FP16).max == 65504 and torch.tensor(65520.0).half().isinf()
 # %% [markdown]
 # ## The steps grow with the numbers
 #
-# Between two powers of two the numbers stand evenly. At each power the step doubles. A format small enough to draw, with 3 bits of exponent
-# and 2 of fraction, shows all that it has:
+# Between two powers of two the numbers stand evenly. At each power the step doubles. A format small enough to draw,
+# with 3 bits of exponent and 2 of fraction, shows all that it has:
 
 # %%
 small = [decode(i, 3, 2) for i in range(28)]  # the positive finite ones
@@ -228,9 +230,9 @@ for dtype, stop in ((FP32, 2**24), (FP16, 2**11), (BF16, 2**8)):
 # %% [markdown]
 # ## Every operation rounds
 #
-# The sum or product of two such numbers is rarely one itself. The standard asks for the exact result, rounded to the nearest number there
-# is, and to the one with an even fraction where two are equally near. So a single operation is off by at most half a step: at most
-# $u = 2^{-p-1}$ of its own size. Checked against exact fractions:
+# The sum or product of two such numbers is rarely one itself. The standard asks for the exact result, rounded to
+# the nearest number there is, and to the one with an even fraction where two are equally near. So a single
+# operation is off by at most half a step: at most $u = 2^{-p-1}$ of its own size. Checked against exact fractions:
 
 # %%
 torch.manual_seed(1)
@@ -247,14 +249,15 @@ assert torch.tensor(2049.0).half() == 2048 and torch.tensor(2051.0).half() == 20
 assert (0.1 + 0.2) + 0.3 != 0.1 + (0.2 + 0.3)  # rounded at other places: addition is not associative
 
 # %% [markdown]
-# So a comparison with `==` asks for luck. Ask whether two numbers are near: `torch.testing.assert_close(a, b, rtol, atol)`, with a
-# tolerance that says how many roundings you expect.
+# So a comparison with `==` asks for luck. Ask whether two numbers are near:
+# `torch.testing.assert_close(a, b, rtol, atol)`, with a tolerance that says how many roundings you expect.
 #
 # ## Cancellation
 #
-# One rounding is harmless. What makes it harmful is a subtraction of two nearly equal numbers. The subtraction itself is exact, but the
-# leading digits cancel, and what is left are the last ones, those that were rounded before. Lesson 1 had two formulas for the variance.
-# One takes the mean of the squares less the square of the mean. Measure something that lies around 10,000 with a spread of 1:
+# One rounding is harmless. What makes it harmful is a subtraction of two nearly equal numbers. The subtraction
+# itself is exact, but the leading digits cancel, and what is left are the last ones, those that were rounded
+# before. Lesson 1 had two formulas for the variance. One takes the mean of the squares less the square of the mean.
+# Measure something that lies around 10,000 with a spread of 1:
 
 # %%
 torch.manual_seed(0)
@@ -270,13 +273,15 @@ print(f"one step at 10,000 squared is {step_at(1e8, FP32):g}: the variance is sm
 assert step_at(1e8, FP32) == 8
 
 # %% [markdown]
-# [Goldberg, 1991](#goldberg1991) calls this catastrophic cancellation. The remedy is an algebra that subtracts before it squares.
+# [Goldberg, 1991](#goldberg1991) calls this catastrophic cancellation. The remedy is an algebra that subtracts
+# before it squares.
 #
 # ## A sum depends on its order
 #
-# Add 0.1 thirty thousand times. One after the other, the sum grows, its steps grow, and each new tenth is rounded to a coarser step. In
-# *pairs*, neighbours are added first, then neighbours of those: a number passes through 15 additions instead of up to 30,000.
-# [Kahan's sum](#kahan-summation) goes one after the other, too, but computes what each addition lost and adds it to the next number.
+# Add 0.1 thirty thousand times. One after the other, the sum grows, its steps grow, and each new tenth is rounded
+# to a coarser step. In *pairs*, neighbours are added first, then neighbours of those: a number passes through 15
+# additions instead of up to 30,000. [Kahan's sum](#kahan-summation) goes one after the other, too, but computes
+# what each addition lost and adds it to the next number.
 
 
 # %%
@@ -333,11 +338,13 @@ assert all(
 )  # one rounding a level
 
 # %% [markdown]
-# The bounds asserted here are in [Goldberg](#goldberg1991) and [Higham, 1993](#higham1993): for positive numbers the error of a plain sum
-# may grow with $n$, in pairs with $\log_2 n$, with Kahan's correction not at all. Torch adds in blocks and pairs.
+# The bounds asserted here are in [Goldberg](#goldberg1991) and [Higham, 1993](#higham1993): for positive numbers
+# the error of a plain sum may grow with $n$, in pairs with $\log_2 n$, with Kahan's correction not at all. Torch adds
+# in blocks and pairs.
 #
-# What people get wrong: the same program on another number of threads, or on a graphics card, adds in another order. Results that differ in
-# the last digits are no bug, and no seed makes them equal. A test that expects them to be equal is the bug.
+# What people get wrong: the same program on another number of threads, or on a graphics card, adds in another
+# order. Results that differ in the last digits are no bug, and no seed makes them equal. A test that expects them
+# to be equal is the bug.
 #
 # ## exp leaves the range
 #
@@ -350,8 +357,8 @@ for dtype in GROUPS:
     assert torch.tensor(top + 0.2, dtype=dtype).exp().isinf() and torch.tensor(top * 0.99, dtype=dtype).exp().isfinite()
 
 # %% [markdown]
-# The logarithm of the sum is harmless: about as large as the largest $x$. Take the largest out before anything is exponentiated, and the
-# largest power is $e^0 = 1$ ([Blanchard and others, 2021](#blanchard2021), bound the error):
+# The logarithm of the sum is harmless: about as large as the largest $x$. Take the largest out before anything is
+# exponentiated, and the largest power is $e^0 = 1$ ([Blanchard and others, 2021](#blanchard2021), bound the error):
 #
 # $$\log \sum_i e^{x_i} = m + \log \sum_i e^{x_i - m}, \qquad m = \max_i x_i$$
 
@@ -370,9 +377,10 @@ torch.testing.assert_close(stable.logsumexp(tame, 1), tame.exp().sum(1).log(), r
 # %% [markdown]
 # ## Why 16 bits, and why float16 loses gradients
 #
-# A network in 16 bits needs half the memory and half the traffic, and graphics cards multiply such numbers several times faster
-# ([Micikevicius and others, 2018](#micikevicius2018)). What does it lose? Gradients become small on their way back, because each layer
-# multiplies them by its slope. Seven layers of sigmoids, whose slope is at most a quarter, are an extreme example:
+# A network in 16 bits needs half the memory and half the traffic, and graphics cards multiply such numbers several
+# times faster ([Micikevicius and others, 2018](#micikevicius2018)). What does it lose? Gradients become small on
+# their way back, because each layer multiplies them by its slope. Seven layers of sigmoids, whose slope is at most
+# a quarter, are an extreme example:
 
 # %%
 digits = load_digits()
@@ -402,10 +410,11 @@ show(
 assert lost[0] > 0.9 and lost[1] > 0.5 and lost[-1] < 0.01
 
 # %% [markdown]
-# The first layer gets nothing, the second little: their gradients lie below the last number above 0 and become 0. Yet the other end of the
-# range is empty. [Loss scaling](#loss-scaling) ([Micikevicius and others, 2018](#micikevicius2018)) multiplies the loss by a large number
-# $S$ before the backward pass. Every gradient grows by $S$ with it, since differentiation is linear, and is divided by $S$ in float32
-# afterwards. A power of two costs no precision: it only moves the exponent.
+# The first layer gets nothing, the second little: their gradients lie below the last number above 0 and become 0. Yet
+# the other end of the range is empty. [Loss scaling](#loss-scaling) ([Micikevicius and others,
+# 2018](#micikevicius2018)) multiplies the loss by a large number $S$ before the backward pass. Every gradient grows
+# by $S$ with it, since differentiation is linear, and is divided by $S$ in float32 afterwards. A power of two costs
+# no precision: it only moves the exponent.
 
 
 # %%
@@ -444,9 +453,9 @@ print("error of the first layer's gradient:", ", ".join(f"S = 2^{k}: {e:.2%}" fo
 assert errors[0] > 0.9 and errors[16] < 0.05
 
 # %% [markdown]
-# How large should $S$ be? So large that nothing overflows, and that can be tried. Start high; a gradient that is infinite or not a number
-# means the step is skipped and $S$ halved; after some thousand good steps it is doubled. That is dynamic loss scaling, and
-# `torch.amp.GradScaler` does it.
+# How large should $S$ be? So large that nothing overflows, and that can be tried. Start high; a gradient that is
+# infinite or not a number means the step is skipped and $S$ halved; after some thousand good steps it is doubled.
+# That is dynamic loss scaling, and `torch.amp.GradScaler` does it.
 
 # %%
 power = 40
@@ -462,8 +471,8 @@ assert off(gradients(BF16)) < 0.1
 #
 # ## Why bfloat16 stops learning
 #
-# A training step adds something small, learning rate times gradient, to a weight. Above 1 the steps of bfloat16 are 1/128, so
-# what is less than half of that is rounded away. Not once, but every time:
+# A training step adds something small, learning rate times gradient, to a weight. Above 1 the steps of bfloat16 are
+# 1/128, so what is less than half of that is rounded away. Not once, but every time:
 
 # %%
 print(f"step of bfloat16 above 1: {step_at(1.0, BF16)}")
@@ -474,9 +483,10 @@ print("a thousand updates of 0.001 on a weight of 1: bfloat16", w16.item(), " fl
 assert w16 == 1.0 and abs(w32 - 2.0) < 1e-3
 
 # %% [markdown]
-# The gradient was right to two digits, which is enough; what is lost is the sum. So the sum is kept elsewhere: a second copy of the weights
-# in float32, the [master weights](#master-weights). The network computes in 16 bits with rounded copies; the updates go into the
-# master. That is why it is called [mixed precision](#mixed-precision). The experiment: a small network on digits, three ways, five seeds.
+# The gradient was right to two digits, which is enough; what is lost is the sum. So the sum is kept elsewhere: a
+# second copy of the weights in float32, the [master weights](#master-weights). The network computes in 16 bits with
+# rounded copies; the updates go into the master. That is why it is called [mixed precision](#mixed-precision). The
+# experiment: a small network on digits, three ways, five seeds.
 
 
 # %%
@@ -534,8 +544,9 @@ assert apart["bfloat16, float32 master"].abs().max() < 0.02
 
 # %% [markdown]
 # With the same seed all three see the same batches. bfloat16 alone falls behind with every one of the five; with a
-# float32 master the difference is a small part of the spread between seeds. [Kalamkar and others, 2019](#kalamkar2019), found the same for
-# large networks. `torch.autocast` packs it up: the weights stay in float32, and each product is computed from rounded copies.
+# float32 master the difference is a small part of the spread between seeds. [Kalamkar and others,
+# 2019](#kalamkar2019), found the same for large networks. `torch.autocast` packs it up: the weights stay in
+# float32, and each product is computed from rounded copies.
 
 # %%
 layer = nn.Linear(64, 10)
@@ -546,15 +557,16 @@ print("weights", layer.weight.dtype, " output", out.dtype, " gradient of the wei
 assert out.dtype == BF16 and layer.weight.dtype == layer.weight.grad.dtype == FP32
 
 # %% [markdown]
-# What people get wrong: they call `model.half()` or `model.bfloat16()` and train. For using a trained network that may do. For training it
-# throws away the sum of the updates, and with float16 the small gradients as well.
+# What people get wrong: they call `model.half()` or `model.bfloat16()` and train. For using a trained network that
+# may do. For training it throws away the sum of the updates, and with float16 the small gradients as well.
 #
 # ## Exercises
 #
 # ### Exercise 1: the next number
 #
-# Write `following(x)`: the next larger float32 after a positive float32 tensor `x`, without `nextafter`. A right answer is the very next
-# one, also where the exponent changes and below the smallest normal number. (The bits, read as a whole number, may help.)
+# Write `following(x)`: the next larger float32 after a positive float32 tensor `x`, without `nextafter`. A right
+# answer is the very next one, also where the exponent changes and below the smallest normal number. (The bits, read
+# as a whole number, may help.)
 
 
 # %%
@@ -580,8 +592,8 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: softplus
 #
-# Write `softplus(x)` $= \log(1 + e^x)$ for float32. A right answer is finite wherever the true value is, and keeps its digits where $e^x$
-# is far below 1.
+# Write `softplus(x)` $= \log(1 + e^x)$ for float32. A right answer is finite wherever the true value is, and keeps
+# its digits where $e^x$ is far below 1.
 
 
 # %%
@@ -608,8 +620,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: the length of a gradient
 #
-# To clip gradients one needs their length, the root of the sum of squares. Write `length(x)` for a float16 tensor, as a Python number. A
-# right answer is within a hundredth for numbers as large as 300 and as small as 0.0001, and is 0 for zeros.
+# To clip gradients one needs their length, the root of the sum of squares. Write `length(x)` for a float16 tensor,
+# as a Python number. A right answer is within a hundredth for numbers as large as 300 and as small as 0.0001, and
+# is 0 for zeros.
 
 
 # %%
@@ -634,8 +647,10 @@ refuses(
 # %% [markdown]
 # ## Sources
 #
-# - Rounding, cancellation, Kahan's sum and its bound: [Goldberg, 1991](#goldberg1991), the paper every programmer is told to read.
-# - The formats and the rule of rounding: [IEEE 754-2019](#ieee2019). bfloat16 is not in it: [Kalamkar and others, 2019](#kalamkar2019).
+# - Rounding, cancellation, Kahan's sum and its bound: [Goldberg, 1991](#goldberg1991), the paper every programmer
+#   is told to read.
+# - The formats and the rule of rounding: [IEEE 754-2019](#ieee2019). bfloat16 is not in it: [Kalamkar and others,
+#   2019](#kalamkar2019).
 # - Sums in different orders: [Kahan, 1965](#kahan1965), [Higham, 1993](#higham1993).
 # - log-sum-exp: [Blanchard, Higham and Higham, 2021](#blanchard2021).
 # - Loss scaling and master weights: [Micikevicius and others, 2018](#micikevicius2018).

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Backward by hand
 #
-# A small network has 39,301 weights, and one number says how wrong it is. Each weight should move a little, up or down. Trying them one by
-# one would take 39,301 runs of the network. How can a single run backwards tell all of them at once?
+# A small network has 39,301 weights, and one number says how wrong it is. Each weight should move a little, up or
+# down. Trying them one by one would take 39,301 runs of the network. How can a single run backwards tell all of
+# them at once?
 
 # %% tags=["about"]
 covers = ["F07", "F10", "F15"]
@@ -25,9 +26,10 @@ assert weights == 39_301
 # %% [markdown]
 # ## One number: slopes multiply, paths add
 #
-# Take the smallest network: one input $x = 2$, one weight $w = 3$, and the loss $L = (wx - 1)^2$. In steps, $a = wx$ and $b = a - 1$ and
-# $L = b^2$. Each step has a slope of its own. If $w$ grows by a tiny $h$, then $a$ grows by $x h$, so $b$ grows by $x h$ as well, and $L$
-# by $2b$ times that. The [chain rule](#chain-rule) is this sentence: along a path, slopes multiply.
+# Take the smallest network: one input $x = 2$, one weight $w = 3$, and the loss $L = (wx - 1)^2$. In steps, $a = wx$ and
+# $b = a - 1$ and $L = b^2$. Each step has a slope of its own. If $w$ grows by a tiny $h$, then $a$ grows by $x h$, so $b$
+# grows by $x h$ as well, and $L$ by $2b$ times that. The [chain rule](#chain-rule) is this sentence: along a path,
+# slopes multiply.
 #
 # $$\frac{dL}{dw} = \frac{dL}{db}\cdot\frac{db}{da}\cdot\frac{da}{dw} = 2b \cdot 1 \cdot x$$
 
@@ -45,18 +47,19 @@ print(f"by the chain rule {slope_w}, by nudging w {nudged:.6f}")
 assert slope_w == 20.0 and abs(nudged - slope_w) < 1e-4
 
 # %% [markdown]
-# If a number is used twice, each use is a path, and the paths add. With $L = w \cdot w$ the first $w$ contributes the slope $w$, and so
-# does the second: $2w$ in all. That is the second half of the rule, and the half that is forgotten: a gradient that arrives later is added
-# to what is there, it does not replace it.
+# If a number is used twice, each use is a path, and the paths add. With $L = w \cdot w$ the first $w$ contributes the
+# slope $w$, and so does the second: $2w$ in all. That is the second half of the rule, and the half that is
+# forgotten: a gradient that arrives later is added to what is there, it does not replace it.
 #
 # ## Many numbers: the Jacobian, and why nobody builds it
 #
-# A layer takes many numbers and gives many. How each output moves with each input is a table of slopes, the [Jacobian](#jacobian): a row
-# for every output, a column for every input. The chain rule stays the same, with the product of matrices in place of the product of
-# numbers ([Parr and Howard, 2018](#parr2018) derive it step by step).
+# A layer takes many numbers and gives many. How each output moves with each input is a table of slopes, the
+# [Jacobian](#jacobian): a row for every output, a column for every input. The chain rule stays the same, with the
+# product of matrices in place of the product of numbers ([Parr and Howard, 2018](#parr2018) derive it step by
+# step).
 #
-# Nudging finds a Jacobian without any calculus, one column for each input. Here are those of the three kinds of steps that the network
-# has, for 3 samples with 4 numbers in and 2 out:
+# Nudging finds a Jacobian without any calculus, one column for each input. Here are those of the three kinds of
+# steps that the network has, for 3 samples with 4 numbers in and 2 out:
 
 
 # %%
@@ -91,13 +94,21 @@ def paint_matrix(name, matrix):
 
 
 zeros = {name: (j.abs() < 1e-7).double().mean().item() for name, j in jacobians.items()}
-words = "; ".join(f"{name}: {j.shape[0]} rows, {j.shape[1]} columns, {zeros[name]:.0%} zeros" for name, j in jacobians.items())
-show(sheet([paint_matrix(*pair) for pair in jacobians.items()], f"Three Jacobians as coloured squares, white for 0. {words}.", columns=3))
+words = "; ".join(
+    f"{name}: {j.shape[0]} rows, {j.shape[1]} columns, {zeros[name]:.0%} zeros" for name, j in jacobians.items()
+)
+show(
+    sheet(
+        [paint_matrix(*pair) for pair in jacobians.items()],
+        f"Three Jacobians as coloured squares, white for 0. {words}.",
+        columns=3,
+    )
+)
 assert zeros["X @ W, in X"] >= 2 / 3 and zeros["X @ W, in W"] >= 0.5 and zeros["relu(X), in X"] >= 11 / 12
 
 # %% [markdown]
-# They are mostly white. Samples do not mix, so the first has a copy of $W^T$ for each sample and nothing else. An elementwise function has
-# nothing off its diagonal. Now for real sizes, 64 samples of 784 numbers into 50 features:
+# They are mostly white. Samples do not mix, so the first has a copy of $W^T$ for each sample and nothing else. An
+# elementwise function has nothing off its diagonal. Now for real sizes, 64 samples of 784 numbers into 50 features:
 
 # %%
 samples, into, out = 64, 784, 50
@@ -106,13 +117,21 @@ sizes = {
     "X @ W, in W": (samples * out, into * out),
     "relu, in its input": (samples * out, samples * out),
 }
-show(table([{"Jacobian of": name, "rows": r, "columns": c, "megabytes": r * c * 4 // 10**6} for name, (r, c) in sizes.items()]))
+show(
+    table(
+        [
+            {"Jacobian of": name, "rows": r, "columns": c, "megabytes": r * c * 4 // 10**6}
+            for name, (r, c) in sizes.items()
+        ]
+    )
+)
 assert sizes["X @ W, in W"][0] * sizes["X @ W, in W"][1] == 125_440_000
 
 # %% [markdown]
-# There is no need for them. The loss is one number, so what arrives from behind is one row: the gradient $g$ of the loss in the layer's
-# output, shaped like the output. All that is wanted is that row times the Jacobian, the
-# [vector-Jacobian product](#vector-jacobian-product), shaped like the input. For a linear layer $Y = XW$ write out one entry:
+# There is no need for them. The loss is one number, so what arrives from behind is one row: the gradient $g$ of the
+# loss in the layer's output, shaped like the output. All that is wanted is that row times the Jacobian, the
+# [vector-Jacobian product](#vector-jacobian-product), shaped like the input. For a linear layer $Y = XW$ write out
+# one entry:
 #
 # $$\frac{\partial L}{\partial w_{io}} = \sum_n x_{ni} g_{no} \qquad\text{so}\qquad G_W = X^T G
 # \qquad\text{and likewise}\qquad G_X = G W^T$$
@@ -132,8 +151,9 @@ torch.testing.assert_close(by_hand.relu_backward(X, G).flatten(), G.flatten() @ 
 print("the same numbers as with the whole Jacobians")
 
 # %% [markdown]
-# The order of the products matters too. For one sample the chain is a row of 50 numbers, a 50 by 50 matrix and a 50 by 784 matrix.
-# Starting at the loss, every product is row times matrix. Starting at the input, matrix times matrix comes first:
+# The order of the products matters too. For one sample the chain is a row of 50 numbers, a 50 by 50 matrix and a 50
+# by 784 matrix. Starting at the loss, every product is row times matrix. Starting at the input, matrix times matrix
+# comes first:
 
 # %%
 from_the_loss = 1 * 50 * 50 + 1 * 50 * 784
@@ -142,22 +162,23 @@ print(f"multiplications: {from_the_loss:,} from the loss backwards, {from_the_in
 assert (from_the_loss, from_the_input) == (41_700, 1_999_200)
 
 # %% [markdown]
-# That is why training goes backwards: [backpropagation](#backpropagation) ([Rumelhart, Hinton and Williams, 1986](#rumelhart1986)) is the
-# chain rule evaluated from the loss. The price is memory. Each step back needs what its step forward saw, so that has to be kept.
+# That is why training goes backwards: [backpropagation](#backpropagation) ([Rumelhart, Hinton and Williams,
+# 1986](#rumelhart1986)) is the chain rule evaluated from the loss. The price is memory. Each step back needs what
+# its step forward saw, so that has to be kept.
 #
 # ## The whole network, 784-50-1
 #
-# A linear layer, ReLU, a linear layer, and the [mean squared error](#mean-squared-error) of its one output, as the fast.ai course builds
-# it ([Howard and Gugger, 2019](#fastai2019), lesson 8). Every step has its value and its way back, and the second half of `network` is the
-# first half read from the bottom:
+# A linear layer, ReLU, a linear layer, and the [mean squared error](#mean-squared-error) of its one output, as the
+# fast.ai course builds it ([Howard and Gugger, 2019](#fastai2019), lesson 8). Every step has its value and its way
+# back, and the second half of `network` is the first half read from the bottom:
 
 # %%
 show(source(by_hand.mse_backward), source(by_hand.network))
 
 
 # %% [markdown]
-# Forward the shapes go from `(N, 784)` to one number. Backward every gradient has the shape of what it is the gradient of. This rule alone
-# finds many mistakes.
+# Forward the shapes go from `(N, 784)` to one number. Backward every gradient has the shape of what it is the
+# gradient of. This rule alone finds many mistakes.
 
 
 # %%
@@ -176,12 +197,21 @@ def shapes_flow() -> Picture:
         for i, (name, of_weights) in enumerate(steps):
             ax.annotate("", (2 * i + 1.42, 2.2), (2 * i + 0.58, 2.2), arrowprops={"arrowstyle": "->", "color": TRAIN})
             ax.annotate("", (2 * i + 0.58, 0.8), (2 * i + 1.42, 0.8), arrowprops={"arrowstyle": "->", "color": VALID})
-            ax.annotate("", (2 * i + 1, 0.9), (2 * i + 1, 2.1), arrowprops={"arrowstyle": "->", "color": INK, "linestyle": ":"})
+            ax.annotate(
+                "", (2 * i + 1, 0.9), (2 * i + 1, 2.1), arrowprops={"arrowstyle": "->", "color": INK, "linestyle": ":"}
+            )
             ax.text(2 * i + 1, 2.4, name, ha="center", color=TRAIN, fontsize=9)
             if of_weights:
                 ax.text(2 * i + 1, 2.75, of_weights, ha="center", color=INK, fontsize=8)
                 ax.annotate("", (2 * i + 1, 0.25), (2 * i + 1, 0.7), arrowprops={"arrowstyle": "->", "color": VALID})
-                ax.text(2 * i + 1, -0.25, "g of " + of_weights.replace("\n", "\ng of "), ha="center", color=VALID, fontsize=8)
+                ax.text(
+                    2 * i + 1,
+                    -0.25,
+                    "g of " + of_weights.replace("\n", "\ng of "),
+                    ha="center",
+                    color=VALID,
+                    fontsize=8,
+                )
 
     forward = ", then ".join(f"{name} ({shape})" for name, shape in tensors)
     words = f"Forward: {forward}. Backward the same shapes in reverse; each linear step also gives the gradients of its weights and bias."
@@ -191,7 +221,8 @@ def shapes_flow() -> Picture:
 show(shapes_flow())
 
 # %% [markdown]
-# Are they right? The judge is torch's own [autograd](#autograd), in float64. All five gradients, the input's included:
+# Are they right? The judge is torch's own [autograd](#autograd), in float64. All five gradients, the input's
+# included:
 
 # %%
 torch.manual_seed(0)
@@ -206,7 +237,14 @@ torchs_loss = F.mse_loss(output.squeeze(1), target)
 theirs = torch.autograd.grad(torchs_loss, leaves)
 names = ["x", "w1", "b1", "w2", "b2"]
 rows = [(n, a, b) for n, a, b in zip(names, ours, theirs, strict=True)]
-show(table([{"gradient of": n, "shape": str(tuple(a.shape)), "largest difference": (a - b).abs().max().item()} for n, a, b in rows]))
+show(
+    table(
+        [
+            {"gradient of": n, "shape": str(tuple(a.shape)), "largest difference": (a - b).abs().max().item()}
+            for n, a, b in rows
+        ]
+    )
+)
 torch.testing.assert_close(loss, torchs_loss.detach(), rtol=1e-12, atol=0)
 torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 answered = sum(g.numel() for g in ours[1:])
@@ -216,9 +254,9 @@ assert answered == weights
 # %% [markdown]
 # ## The weight's gradient, three ways to write one sum
 #
-# $\sum_n x_{ni} g_{no}$ can be read as: for every sample the outer product of what went in and what came back, all of them added. The
-# course writes it like that first. It makes a block of `N x 784 x 50` numbers only to sum it away. `einsum` names the sum, and the matrix
-# product is the sum:
+# $\sum_n x_{ni} g_{no}$ can be read as: for every sample the outer product of what went in and what came back, all of
+# them added. The course writes it like that first. It makes a block of `N x 784 x 50` numbers only to sum it away.
+# `einsum` names the sum, and the matrix product is the sum:
 
 # %%
 X, G = torch.randn(256, 784), torch.randn(256, 50)
@@ -236,24 +274,31 @@ for name, form in forms.items():
         start = time.perf_counter()
         form()
         seconds.append(time.perf_counter() - start)
-    timings.append({"form": name, "numbers made on the way": made.get(name, 0), "milliseconds, best of 5": 1000 * min(seconds)})
+    timings.append(
+        {"form": name, "numbers made on the way": made.get(name, 0), "milliseconds, best of 5": 1000 * min(seconds)}
+    )
 show(table(timings))
 
 # %% [markdown]
 # ## From functions to layers to a base class
 #
-# `network` repeats itself: every intermediate result has to be carried by hand to the right line below. Let each step remember what its
-# way back needs, and it becomes a layer:
+# `network` repeats itself: every intermediate result has to be carried by hand to the right line below. Let each
+# step remember what its way back needs, and it becomes a layer:
 
 # %%
 show(source(by_hand.LinearLayer), source(by_hand.ReLULayer))
 
 # %% [markdown]
-# Both layers keep their input in `__call__` and use it in `backward`. What all layers do belongs into a base class, and a layer is left
-# with what only it knows, the formula forward (`forward`) and the formula back (`pull`):
+# Both layers keep their input in `__call__` and use it in `backward`. What all layers do belongs into a base class,
+# and a layer is left with what only it knows, the formula forward (`forward`) and the formula back (`pull`):
 
 # %%
-show(source(by_hand.Layer.__call__), source(by_hand.Layer.backward), source(by_hand.Linear), source(by_hand.Model.backward))
+show(
+    source(by_hand.Layer.__call__),
+    source(by_hand.Layer.backward),
+    source(by_hand.Linear),
+    source(by_hand.Model.backward),
+)
 
 # %%
 first, relu, last = by_hand.LinearLayer(w1, b1), by_hand.ReLULayer(), by_hand.LinearLayer(w2, b2)
@@ -273,9 +318,9 @@ print("functions, layers and base class: the same five gradients, bit for bit")
 #
 # ## A judge who knows no calculus
 #
-# Autograd could check us because somebody wrote it. [Finite differences](#finite-difference) need nobody: nudge each number, look at the
-# output. `gradcheck` does that for any function that comes with its way back, and names the place where they differ. Four mistakes, all of
-# them of the right shape:
+# Autograd could check us because somebody wrote it. [Finite differences](#finite-difference) need nobody: nudge
+# each number, look at the output. `gradcheck` does that for any function that comes with its way back, and names
+# the place where they differ. Four mistakes, all of them of the right shape:
 
 # %%
 from rungbook.scratch.autograd import GradcheckError, gradcheck
@@ -290,7 +335,11 @@ def with_way_back(backward):
     return vjp
 
 
-square = [torch.randn(3, 2, dtype=torch.float64), torch.randn(2, 2, dtype=torch.float64), torch.randn(2, dtype=torch.float64)]
+square = [
+    torch.randn(3, 2, dtype=torch.float64),
+    torch.randn(2, 2, dtype=torch.float64),
+    torch.randn(2, dtype=torch.float64),
+]
 assert gradcheck(by_hand.linear, square, vjp=with_way_back(by_hand.linear_backward))
 mistakes = {
     "w is not transposed": lambda x, w, g: (g @ w, x.mT @ g, g.sum(0)),
@@ -307,17 +356,17 @@ for name, backward in mistakes.items():
         raise AssertionError(f"not found: {name}")
 
 # %% [markdown]
-# The first one is the reason to test with odd sizes as well: for a square weight the transposed product fits, and only the numbers are
-# wrong. Why float64, and a step of about $6\cdot10^{-6}$? A smaller step drowns in rounding, a larger one in curvature; lesson 3 draws
-# that curve.
+# The first one is the reason to test with odd sizes as well: for a square weight the transposed product fits, and
+# only the numbers are wrong. Why float64, and a step of about $6\cdot10^{-6}$? A smaller step drowns in rounding, a
+# larger one in curvature; lesson 3 draws that curve.
 #
-# One mistake no gradient check can find: with an output `(N, 1)` and a target `(N,)` the loss itself broadcasts to `(N, N)` (lesson 1), and
-# the way back is right for a wrong question. `mse` squeezes first.
+# One mistake no gradient check can find: with an output `(N, 1)` and a target `(N,)` the loss itself broadcasts to
+# `(N, N)` (lesson 1), and the way back is right for a wrong question. `mse` squeezes first.
 #
 # ## Half a unit down: the shifted ReLU
 #
-# With a base class an idea costs three lines. The course had one: ReLU throws away everything below 0, so its outputs have a mean well
-# above 0. Subtract one half. A constant has slope 0, so the way back stays as it is:
+# With a base class an idea costs three lines. The course had one: ReLU throws away everything below 0, so its
+# outputs have a mean well above 0. Subtract one half. A constant has slope 0, so the way back stays as it is:
 
 
 # %%
@@ -338,23 +387,29 @@ def deep(activation, layers=20, seed=0):
 
 
 plain, shifted = deep(by_hand.ReLU()), deep(ShiftedReLU())
-print(f"after the first layer: ReLU mean {plain[0][0]:.2f}, shifted {shifted[0][0]:.2f}; standard deviation {shifted[0][1]:.2f} for both")
+print(
+    f"after the first layer: ReLU mean {plain[0][0]:.2f}, shifted {shifted[0][0]:.2f}; standard deviation {shifted[0][1]:.2f} for both"
+)
 print(f"after the twentieth:   ReLU mean {plain[-1][0]:.2f}, shifted {shifted[-1][0]:.2f}")
 assert plain[0][0] > 0.5 and abs(shifted[0][0]) < 0.1 and abs(plain[0][1] - shifted[0][1]) < 1e-4
 assert -0.35 < shifted[-1][0] < -0.15 and shifted[-1][1] < 0.5 < plain[-1][1]
 
 # %% [markdown]
-# In the first layer the mean is near 0, as the course found. It does not stay there: with less mean there is less power, the next layer's
-# inputs are smaller, and half a unit is soon too much. Twenty layers down the mean is about -1/4. The shift suits one layer, not a stack.
+# In the first layer the mean is near 0, as the course found. It does not stay there: with less mean there is less
+# power, the next layer's inputs are smaller, and half a unit is soon too much. Twenty layers down the mean is about
+# -1/4. The shift suits one layer, not a stack.
 #
-# Does it help to learn? Real digits, 28 by 28 pixels, and the network is to say the digit as a number, as in the course. Everything below
-# is by hand: forward, backward, step. Five draws of weights and samples, a hundred steps, two learning rates:
+# Does it help to learn? Real digits, 28 by 28 pixels, and the network is to say the digit as a number, as in the
+# course. Everything below is by hand: forward, backward, step. Five draws of weights and samples, a hundred steps,
+# two learning rates:
 
 # %%
 from sklearn.datasets import load_digits
 
 images, labels = load_digits(return_X_y=True)
-pixels = F.interpolate(torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8), size=28, mode="bilinear").flatten(1)  # (1797, 784)
+pixels = F.interpolate(torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8), size=28, mode="bilinear").flatten(
+    1
+)  # (1797, 784)
 pixels, labels = (pixels - pixels.mean()) / pixels.std(), torch.tensor(labels, dtype=torch.float32)
 
 
@@ -379,7 +434,9 @@ runs = {
     for name, activation in (("ReLU", by_hand.ReLU), ("shifted ReLU", ShiftedReLU))
 }
 ends = {key: losses[:, -1] for key, losses in runs.items()}
-rows = [{"activation": name, "rate": lr, "last loss": f"{e.mean():.2f} ± {e.std():.2f}"} for (name, lr), e in ends.items()]
+rows = [
+    {"activation": name, "rate": lr, "last loss": f"{e.mean():.2f} ± {e.std():.2f}"} for (name, lr), e in ends.items()
+]
 show(table(rows))
 guess = (labels - labels.mean()).square().mean().item()
 print(f"for comparison, always saying the mean: {guess:.2f}")
@@ -387,7 +444,9 @@ assert all((e < guess).all() for e in ends.values())  # every run has learned so
 small = [ends[name, 0.003] for name in ("ReLU", "shifted ReLU")]
 large = [ends[name, 0.006] for name in ("ReLU", "shifted ReLU")]
 assert (small[0].mean() - small[1].mean()).abs() < max(small[0].std(), small[1].std())
-assert large[0].mean() > 1.4 * large[1].mean() and large[0].mean() - large[1].mean() > max(large[0].std(), large[1].std())
+assert large[0].mean() > 1.4 * large[1].mean() and large[0].mean() - large[1].mean() > max(
+    large[0].std(), large[1].std()
+)
 
 
 def paint_runs(lr):
@@ -403,17 +462,26 @@ def paint_runs(lr):
 
 
 words = "; ".join(f"{row['activation']} at rate {row['rate']} ends at {row['last loss']}" for row in rows)
-show(sheet([paint_runs(lr) for lr in (0.003, 0.006)], f"Loss over 100 steps, five runs each: {words}.", columns=2, size=(3.2, 2.4)))
+show(
+    sheet(
+        [paint_runs(lr) for lr in (0.003, 0.006)],
+        f"Loss over 100 steps, five runs each: {words}.",
+        columns=2,
+        size=(3.2, 2.4),
+    )
+)
 
 # %% [markdown]
-# At the smaller rate the two are not distinguishable. At twice the rate the plain ReLU shakes, and the shifted one gets further. That is
-# what [LeCun et al., 1998](#lecun1998b) say of inputs with a mean away from 0: the loss is steep in one direction and flat in the others,
-# and the steep one limits the rate. Batch normalisation takes the mean away by measuring it instead of guessing one half.
+# At the smaller rate the two are not distinguishable. At twice the rate the plain ReLU shakes, and the shifted one
+# gets further. That is what [LeCun et al., 1998](#lecun1998b) say of inputs with a mean away from 0: the loss is
+# steep in one direction and flat in the others, and the steep one limits the rate. Batch normalisation takes the
+# mean away by measuring it instead of guessing one half.
 #
 # ## Attention, backwards
 #
-# Nothing above was special to linear layers. Take the most used formula of today, scaled dot-product [attention](#attention)
-# ([Vaswani et al., 2017](#vaswani2017)): queries $Q$, keys $K$, values $V$, and a [softmax](#softmax) in every row of the scores $S$.
+# Nothing above was special to linear layers. Take the most used formula of today, scaled dot-product
+# [attention](#attention) ([Vaswani et al., 2017](#vaswani2017)): queries $Q$, keys $K$, values $V$, and a
+# [softmax](#softmax) in every row of the scores $S$.
 #
 # $$S = QK^T/\sqrt d \qquad P = \mathrm{softmax}(S) \qquad O = PV$$
 #
@@ -458,10 +526,10 @@ print(
 )
 
 # %% [markdown]
-# The sum $\sum_i g_i p_i$ in the softmax can be had without the table of weights: it equals the sum of output times gradient of the
-# output. With it FlashAttention ([Dao et al., 2022](#dao2022)) goes through the table in blocks and never holds the whole. Our own layer
-# goes by blocks of queries, and has the same gradients. And each row of the scores' gradient adds to 0, because adding one number to a
-# whole row of scores changes no weight.
+# The sum $\sum_i g_i p_i$ in the softmax can be had without the table of weights: it equals the sum of output times
+# gradient of the output. With it FlashAttention ([Dao et al., 2022](#dao2022)) goes through the table in blocks and
+# never holds the whole. Our own layer goes by blocks of queries, and has the same gradients. And each row of the
+# scores' gradient adds to 0, because adding one number to a whole row of scores changes no weight.
 
 # %%
 torch.testing.assert_close((g @ v.mT * p).sum(-1), (g * o).sum(-1))
@@ -470,15 +538,17 @@ g_s = softmax_backward(p, g @ v.mT)
 assert g_s.sum(-1).abs().max() < 1e-12
 from rungbook.scratch.functional.attention import scaled_dot_product_attention
 
-torch.testing.assert_close(torch.autograd.grad(scaled_dot_product_attention(*leaves), leaves, g), ours, rtol=1e-12, atol=1e-14)
+torch.testing.assert_close(
+    torch.autograd.grad(scaled_dot_product_attention(*leaves), leaves, g), ours, rtol=1e-12, atol=1e-14
+)
 
 # %% [markdown]
 # ## Exercises
 #
 # ### Exercise 1: a layer of your own
 #
-# Write a class `Tanh` on `by_hand.Layer`: `forward` and `pull` for $\tanh x$, whose slope is $1 - \tanh^2 x$. A right answer passes
-# `gradcheck` and has the slope 1 at 0.
+# Write a class `Tanh` on `by_hand.Layer`: `forward` and `pull` for $\tanh x$, whose slope is $1 - \tanh^2 x$. A right
+# answer passes `gradcheck` and has the slope 1 at 0.
 
 
 # %%
@@ -522,8 +592,9 @@ refuses(check_tanh, Forgets, Takes)
 # %% [markdown]
 # ### Exercise 2: take the mean away
 #
-# A layer subtracts from each row its mean: `y = x - x.mean(-1, keepdim=True)`. Write `centre_backward(g)`, the gradient in `x` from the
-# gradient `g` in `y`. A right answer equals autograd's. Hint: every `x` is used twice, by itself and in the mean.
+# A layer subtracts from each row its mean: `y = x - x.mean(-1, keepdim=True)`. Write `centre_backward(g)`, the
+# gradient in `x` from the gradient `g` in `y`. A right answer equals autograd's. Hint: every `x` is used twice, by
+# itself and in the mean.
 
 
 # %%
@@ -543,21 +614,26 @@ refuses(check_centre, lambda g: g, lambda g: g - g.mean(0, keepdim=True), lambda
 # %% [markdown]
 # ### Exercise 3: the shortest gradient of all
 #
-# Classifiers end in a softmax and the loss $-\log p_{\text{target}}$, averaged over samples. Put the two ways back together and most of it
-# cancels. Write `cross_entropy_backward(scores, target)` for scores `(N, C)` and targets `(N,)`. A right answer equals autograd's, also
-# where a probability is so small that it is 0 in the machine.
+# Classifiers end in a softmax and the loss $-\log p_{\text{target}}$, averaged over samples. Put the two ways back
+# together and most of it cancels. Write `cross_entropy_backward(scores, target)` for scores `(N, C)` and targets
+# `(N,)`. A right answer equals autograd's, also where a probability is so small that it is 0 in the machine.
 
 
 # %%
 def check_cross_entropy(backward):
     torch.manual_seed(2)
     for size in (1.0, 1000.0):
-        scores, target = (size * torch.randn(6, 4, dtype=torch.float64)).requires_grad_(), torch.tensor([0, 1, 2, 3, 0, 1])
+        scores, target = (
+            (size * torch.randn(6, 4, dtype=torch.float64)).requires_grad_(),
+            torch.tensor([0, 1, 2, 3, 0, 1]),
+        )
         (wanted,) = torch.autograd.grad(F.cross_entropy(scores, target), scores)
         before = scores.detach().clone()
         got = backward(scores.detach(), target)
         assert got.isfinite().all(), "a probability of 0 was divided by, or its logarithm taken"
-        assert torch.allclose(got, wanted), "not the gradient; is it averaged over the samples, and 1 subtracted at the target only?"
+        assert torch.allclose(got, wanted), (
+            "not the gradient; is it averaged over the samples, and 1 subtracted at the target only?"
+        )
         assert torch.equal(scores, before), "the scores were overwritten"
 
 
@@ -572,14 +648,16 @@ def step_by_step(scores, target):
 
 
 check_cross_entropy(right)
-refuses(check_cross_entropy, step_by_step, lambda s, t: right(s, t) * len(s), lambda s, t: torch.softmax(s, -1) / len(s))
+refuses(
+    check_cross_entropy, step_by_step, lambda s, t: right(s, t) * len(s), lambda s, t: torch.softmax(s, -1) / len(s)
+)
 
 # %% [markdown]
 # ## Sources
 #
 # - The chain rule for layers, with every derivation: [Parr and Howard, 2018](#parr2018).
 # - Learning by back-propagating errors: [Rumelhart, Hinton and Williams, 1986](#rumelhart1986).
-# - The network, the shifted ReLU and the road from functions to a base class follow fast.ai 2019, lesson 8:
-#   [Howard and Gugger](#fastai2019). Weights are drawn as in [He et al., 2015](#he2015).
+# - The network, the shifted ReLU and the road from functions to a base class follow fast.ai 2019, lesson 8: [Howard
+#   and Gugger](#fastai2019). Weights are drawn as in [He et al., 2015](#he2015).
 # - Means away from 0 and learning rates: [LeCun et al., 1998](#lecun1998b).
 # - Attention: [Vaswani et al., 2017](#vaswani2017); its way back in blocks: [Dao et al., 2022](#dao2022).

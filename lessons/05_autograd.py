@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Autograd: value, var, tape
 #
-# You write `z = (3 * (x + 2) ** 2).mean()`, and somebody answers that each of four numbers has the gradient 4.5. Nobody wrote a way back
-# for this formula. Who did, and when?
+# You write `z = (3 * (x + 2) ** 2).mean()`, and somebody answers that each of four numbers has the gradient 4.5.
+# Nobody wrote a way back for this formula. Who did, and when?
 
 # %% tags=["about"]
 covers = ["F02", "F08", "F09", "F16", "F17", "W04"]
@@ -28,14 +28,16 @@ print("torch says", x.grad.tolist(), "with the sum", x.grad.sum().item())
 assert torch.equal(x.grad, torch.full((2, 2), 4.5)) and x.grad.sum() == 18
 
 # %% [markdown]
-# By hand: $z = \frac14\sum_i 3(x_i+2)^2$, so $\partial z/\partial x_i = \frac64 (x_i + 2)$, which is 4.5 at $x_i = 1$. This lesson builds
-# what answers 4.5 without being told, four times over: on numbers, on tensors, on functions, and below torch itself.
+# By hand: $z = \frac14\sum_i 3(x_i+2)^2$, so $\partial z/\partial x_i = \frac64 (x_i + 2)$, which is 4.5 at $x_i = 1$.
+# This lesson builds what answers 4.5 without being told, four times over: on numbers, on tensors, on functions, and
+# below torch itself.
 #
 # ## Value: a number that remembers
 #
-# Lesson 4 wrote a way back for every layer and called them in reverse order by hand. Both can be left to the numbers. An operation on
-# `Value`s returns a `Value` that keeps what it was computed from and its slope in each: `a * b` has the slope `b` in `a`, and `a` in `b`.
-# Python calls `__mul__` for `*`; such overloaded operators are how it is done in C++ as well ([Griewank et al., 1996](#griewank1996)).
+# Lesson 4 wrote a way back for every layer and called them in reverse order by hand. Both can be left to the
+# numbers. An operation on `Value`s returns a `Value` that keeps what it was computed from and its slope in each:
+# `a * b` has the slope `b` in `a`, and `a` in `b`. Python calls `__mul__` for `*`; such overloaded operators are how
+# it is done in C++ as well ([Griewank et al., 1996](#griewank1996)).
 
 # %%
 from rungbook.scratch.autograd import Value
@@ -55,11 +57,12 @@ z.backward()
 assert [x.grad for x in four] == [4.5] * 4
 
 # %% [markdown]
-# The listing is a program, and its column of [gradients](#gradient) was filled from the last line up. Every number in the program has one,
-# the 3 and the 4 too: one walk answers for all of them how $z$ moves with this number.
+# The listing is a program, and its column of [gradients](#gradient) was filled from the last line up. Every number
+# in the program has one, the 3 and the 4 too: one walk answers for all of them how $z$ moves with this number.
 #
-# The order of that walk is the only difficulty. The derivative is a sum over all paths, and following each path by itself takes as many
-# steps as there are paths. Double a number 15 times, `x = x + x`, and there are $2^{15}$ of them between 16 numbers:
+# The order of that walk is the only difficulty. The derivative is a sum over all paths, and following each path by
+# itself takes as many steps as there are paths. Double a number 15 times, `x = x + x`, and there are $2^{15}$ of them
+# between 16 numbers:
 
 
 # %%
@@ -87,8 +90,8 @@ print(f"waiting:      gradient {start.grad:,.0f} after {nodes} numbers")
 assert start.grad == 2**15 and nodes == 16
 
 # %% [markdown]
-# The way out: pass a gradient on only when it is complete, that is, after all users of a number have added their share. Count the users
-# first, then release a number when its count reaches 0 ([Kahn, 1962](#kahn1962)):
+# The way out: pass a gradient on only when it is complete, that is, after all users of a number have added their
+# share. Count the users first, then release a number when its count reaches 0 ([Kahn, 1962](#kahn1962)):
 
 # %%
 show(source(backwards))
@@ -96,9 +99,10 @@ show(source(backwards))
 # %% [markdown]
 # ## Var: the same on tensors
 #
-# A `Value` for every pixel would be slow. `Var` holds a tensor. A slope per operand is no longer one number, so each operand gets a closure
-# instead, which turns the gradient of the result into that of the operand: the [vector-Jacobian product](#vector-jacobian-product) of
-# lesson 4. One thing is new: what was broadcast forward must be summed backward, down to the operand's shape. `_fit` does that.
+# A `Value` for every pixel would be slow. `Var` holds a tensor. A slope per operand is no longer one number, so
+# each operand gets a closure instead, which turns the gradient of the result into that of the operand: the
+# [vector-Jacobian product](#vector-jacobian-product) of lesson 4. One thing is new: what was broadcast forward must
+# be summed backward, down to the operand's shape. `_fit` does that.
 
 # %%
 from rungbook.scratch.autograd.var import Var, cross_entropy, no_graph
@@ -115,9 +119,10 @@ row = Var(torch.zeros(3))
 assert row.grad.tolist() == [5, 5, 5]  # five uses of each number: their gradients are added
 
 # %% [markdown]
-# That is enough to train a network. The layers of lesson 4 disappear: only the forward formula is left. A course builds a small
-# [autograd](#autograd) of this kind and trains 784-128-64-32-10 with sigmoids on MNIST; here are the 8 by 8 digits that come with
-# scikit-learn, batches of 32, a fifth held out. Only one thing is varied, how large the weights are drawn:
+# That is enough to train a network. The layers of lesson 4 disappear: only the forward formula is left. A course
+# builds a small [autograd](#autograd) of this kind and trains 784-128-64-32-10 with sigmoids on MNIST; here are the
+# 8 by 8 digits that come with scikit-learn, batches of 32, a fifth held out. Only one thing is varied, how large
+# the weights are drawn:
 
 # %%
 images, labels = load_digits(return_X_y=True)
@@ -157,18 +162,24 @@ def accuracy_after_training(scale, seed, epochs=5, lr=0.5):
 
 accuracies = {scale: torch.tensor([accuracy_after_training(scale, seed) for seed in range(5)]) for scale in (1, 4)}
 show(
-    table([{"weights drawn": f"x {k}", "accuracy, 5 runs": f"{100 * a.mean():.1f} ± {100 * a.std():.1f} %"} for k, a in accuracies.items()])
+    table(
+        [
+            {"weights drawn": f"x {k}", "accuracy, 5 runs": f"{100 * a.mean():.1f} ± {100 * a.std():.1f} %"}
+            for k, a in accuracies.items()
+        ]
+    )
 )
 assert accuracies[1].max() < 0.2 and accuracies[4].min() > 0.6
 
 # %% [markdown]
-# One learns, one guesses among ten. The gradients of both are right. Why right gradients do not suffice comes below, under "What the
-# gradient does not tell you".
+# One learns, one guesses among ten. The gradients of both are right. Why right gradients do not suffice comes
+# below, under "What the gradient does not tell you".
 #
 # ## Value and pullback: functions of functions
 #
 # `Value` and `Var` store the graph in the numbers. It can also live in closures: a function returns its value and a
-# [pullback](#pullback), which turns a gradient in the value into one in the argument. Nothing else is needed, for pullbacks compose:
+# [pullback](#pullback), which turns a gradient in the value into one in the argument. Nothing else is needed, for
+# pullbacks compose:
 
 
 # %%
@@ -206,28 +217,38 @@ print("value", value.item(), " gradient", pullback(torch.tensor(1.0)).tolist())
 assert value == 27 and torch.equal(pullback(torch.tensor(1.0)), torch.full((2, 2), 4.5))
 
 # %% [markdown]
-# The library's `vjp` does this for any formula of its primitives, with the signature of `torch.func.vjp`. Since pullbacks are themselves
-# written in primitives, they can be differentiated again, `grad(grad(f))`, as often as you like:
+# The library's `vjp` does this for any formula of its primitives, with the signature of `torch.func.vjp`. Since
+# pullbacks are themselves written in primitives, they can be differentiated again, `grad(grad(f))`, as often as you
+# like:
 
 # %%
 from rungbook.scratch.autograd import grad, hessian, vjp
 
 f = lambda x: (3 * (x + 2) ** 2).mean()
-point, g = torch.randn(2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.tensor(1.0, dtype=torch.float64)
+point, g = (
+    torch.randn(2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),
+    torch.tensor(1.0, dtype=torch.float64),
+)
 torch.testing.assert_close(vjp(f, point)[1](g), torch.func.vjp(f, point)[1](g), rtol=1e-15, atol=0)
 curve = lambda x: x**5
 t = torch.tensor(2.0, dtype=torch.float64)
-print("x^5 at 2 and its derivatives:", [h(t).item() for h in (curve, grad(curve), grad(grad(curve)), grad(grad(grad(curve))))])
+print(
+    "x^5 at 2 and its derivatives:",
+    [h(t).item() for h in (curve, grad(curve), grad(grad(curve)), grad(grad(grad(curve))))],
+)
 assert grad(grad(grad(curve)))(t) == 240  # 60 x^2
 second = hessian(f)(point).reshape(4, 4)
-torch.testing.assert_close(second, 1.5 * torch.eye(4, dtype=torch.float64))  # 6/4 on the diagonal, and no number moves another's slope
+torch.testing.assert_close(
+    second, 1.5 * torch.eye(4, dtype=torch.float64)
+)  # 6/4 on the diagonal, and no number moves another's slope
 print("second derivatives of z: 1.5 on the diagonal, 0 elsewhere")
 
 # %% [markdown]
 # ## The tape: below torch
 #
-# `Var` and `vjp` want formulas written for them. A model of `torch.nn` is written for torch. But whatever Python calls, in the end torch's
-# core is asked for an operation, and a `TorchDispatchMode` sits right there. Listen to it:
+# `Var` and `vjp` want formulas written for them. A model of `torch.nn` is written for torch. But whatever Python
+# calls, in the end torch's core is asked for an operation, and a `TorchDispatchMode` sits right there. Listen to
+# it:
 
 # %%
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -263,9 +284,10 @@ with torch.no_grad(), Listen() as layers:
 print("a model:    ", names(layers.heard))
 
 # %% [markdown]
-# A list of operations in the order in which they ran: Wengert's list ([Wengert, 1964](#wengert1964)), or a [tape](#tape). Every entry
-# comes after what it used, so going from the last to the first each gradient is complete when it is needed. The walk of `Value` becomes a
-# loop, and the knowledge becomes a table of rules, one line for an operation:
+# A list of operations in the order in which they ran: Wengert's list ([Wengert, 1964](#wengert1964)), or a
+# [tape](#tape). Every entry comes after what it used, so going from the last to the first each gradient is complete
+# when it is needed. The walk of `Value` becomes a loop, and the knowledge becomes a table of rules, one line for an
+# operation:
 
 # %%
 RULES = {  # operation -> gradient in its first argument, from g, the result and the arguments
@@ -290,7 +312,8 @@ print("tape of twenty lines:", found.tolist())
 assert torch.equal(found, torch.full((2, 2), 4.5))
 
 # %% [markdown]
-# The library's `Tape` is this with the rest: all arguments, over two hundred rules, checks. What it records, it records here:
+# The library's `Tape` is this with the rest: all arguments, over two hundred rules, checks. What it records, it
+# records here:
 
 # %%
 from rungbook.scratch.autograd import Tape
@@ -313,8 +336,8 @@ torch.testing.assert_close(list(ours.values()), list(theirs), rtol=1e-12, atol=1
 print("a torch.nn model, gradients equal to torch's:", list(ours))
 
 # %% [markdown]
-# The rules are made of torch's operations. So a second tape around the first records the way back as well, and gives the derivative of a
-# derivative. For a gradient penalty or Newton's method that is all there is to do:
+# The rules are made of torch's operations. So a second tape around the first records the way back as well, and
+# gives the derivative of a derivative. For a gradient penalty or Newton's method that is all there is to do:
 
 # %%
 x = torch.full((2, 2), 1.0, dtype=torch.float64)
@@ -333,8 +356,9 @@ assert (slope == 3).all() and (bend == 6).all()
 # %% [markdown]
 # ## What must not pass in silence
 #
-# A gradient that is silently 0 costs days. Three things a tape cannot answer, and what ours says: an operation without a rule, a value
-# overwritten before its rule read it, and a weight that the loss does not depend on. (The messages also name file and line, cut here.)
+# A gradient that is silently 0 costs days. Three things a tape cannot answer, and what ours says: an operation
+# without a rule, a value overwritten before its rule read it, and a weight that the loss does not depend on. (The
+# messages also name file and line, cut here.)
 
 
 # %%
@@ -370,9 +394,9 @@ for fault, expected in ((without_a_rule, MissingRule), (overwritten, Overwritten
 # %% [markdown]
 # ## One curve, with and without autograd
 #
-# Before autograd there were layers with a way back of their own. The older exercise: fit $y = 3x^2 + 2$ with noise of variance 25 on
-# $[-10, 10)$, with linear, sigmoid, linear, the squared error, and a learning rate that rises linearly at first. The layers of lesson 4 do
-# it, and all four of today's forms give their gradients:
+# Before autograd there were layers with a way back of their own. The older exercise: fit $y = 3x^2 + 2$ with noise of
+# variance 25 on $[-10, 10)$, with linear, sigmoid, linear, the squared error, and a learning rate that rises linearly
+# at first. The layers of lesson 4 do it, and all four of today's forms give their gradients:
 
 # %%
 from rungbook.scratch.module import by_hand
@@ -384,7 +408,11 @@ def parabola(seed):
     draw = lambda *shape: torch.randn(shape, dtype=torch.float64, generator=g)
     x = torch.arange(-10, 10, 0.1, dtype=torch.float64)
     y = 3 * x**2 + 2 + 5 * draw(len(x))
-    return (x / 10)[:, None], (y - y.mean()) / y.std(), [4 * draw(1, 16), draw(16), draw(16, 1) / 4, torch.zeros(1, dtype=torch.float64)]
+    return (
+        (x / 10)[:, None],
+        (y - y.mean()) / y.std(),
+        [4 * draw(1, 16), draw(16), draw(16, 1) / 4, torch.zeros(1, dtype=torch.float64)],
+    )
 
 
 def by_layers(weights):
@@ -453,14 +481,15 @@ show(
 )
 
 # %% [markdown]
-# The warm-up that belongs to the exercise makes no difference that five runs could show. It helps where the first steps are too long, and
-# here they are not.
+# The warm-up that belongs to the exercise makes no difference that five runs could show. It helps where the first
+# steps are too long, and here they are not.
 #
 # ## What the gradient does not tell you
 #
-# "Yes you should understand backprop" is the title of an essay ([Karpathy, 2016](#karpathy2016)) with four cases in which autograd is
-# right and training fails. The digits above were the first. A sigmoid's slope is $y(1-y)$, at most a quarter, so four layers of it shrink
-# what passes. How much of the gradient reaches the first layer, for both sizes of weights?
+# "Yes you should understand backprop" is the title of an essay ([Karpathy, 2016](#karpathy2016)) with four cases in
+# which autograd is right and training fails. The digits above were the first. A sigmoid's slope is $y(1-y)$, at
+# most a quarter, so four layers of it shrink what passes. How much of the gradient reaches the first layer, for
+# both sizes of weights?
 
 # %%
 reach = {}
@@ -476,17 +505,22 @@ print("slopes of a sigmoid at 0, 5, 10:", [f"{s:.6f}" for s in (flat * (1 - flat
 assert (flat * (1 - flat))[0] == 0.25 and (flat * (1 - flat))[2] < 5e-5
 
 # %% [markdown]
-# Weights four times as large make up for the quarter ([Glorot and Bengio, 2010](#glorot2010), measure how layers shrink what passes). Far
-# larger ones push the sigmoid out to where it is flat: the saturated sigmoid of the essay.
+# Weights four times as large make up for the quarter ([Glorot and Bengio, 2010](#glorot2010), measure how layers
+# shrink what passes). Far larger ones push the sigmoid out to where it is flat: the saturated sigmoid of the essay.
 #
-# Second, a [ReLU](#relu) is 0 below 0, and so is its slope. One step too far, and a unit is off for every sample. No gradient will ever
-# turn it on again. A hundred steps on digits at two learning rates:
+# Second, a [ReLU](#relu) is 0 below 0, and so is its slope. One step too far, and a unit is off for every sample.
+# No gradient will ever turn it on again. A hundred steps on digits at two learning rates:
 
 
 # %%
 def start_relu(seed):
     g = torch.Generator().manual_seed(seed)
-    parameters = [torch.randn(64, 64, generator=g) / 32**0.5, torch.zeros(64), torch.randn(64, 10, generator=g) / 8, torch.zeros(10)]
+    parameters = [
+        torch.randn(64, 64, generator=g) / 32**0.5,
+        torch.zeros(64),
+        torch.randn(64, 10, generator=g) / 8,
+        torch.zeros(10),
+    ]
     return [p.requires_grad_() for p in parameters]
 
 
@@ -509,14 +543,17 @@ for lr in (1.0, 3.0):
     trained = [start_relu(seed) for seed in range(5)]
     losses = [descend(p, torch.relu, lr, 100) for p in trained]
     dead[lr] = trained
-    print(f"rate {lr}: units dead {[f'{share_of_dead(p):.0%}' for p in trained]}, loss {[round(loss, 2) for loss in losses]}")
+    print(
+        f"rate {lr}: units dead {[f'{share_of_dead(p):.0%}' for p in trained]}, loss {[round(loss, 2) for loss in losses]}"
+    )
 assert max(map(share_of_dead, dead[1.0])) < 0.2 and min(map(share_of_dead, dead[3.0])) > 0.8
 print(f"for comparison, knowing nothing of ten classes: loss {math.log(10):.2f}")
 
 # %% [markdown]
-# Third, a recurrent network multiplies by the same matrix at every time step, and the way back by its transpose, again and again. A matrix
-# that stretches by 1.2 or by 0.8 explodes or fades: $1.2^{50}$ is over 9,000, $0.8^{50}$ below 0.00002. The remedy for the first is to
-# cut the gradient's length ([Pascanu, Mikolov and Bengio, 2013](#pascanu2013)).
+# Third, a recurrent network multiplies by the same matrix at every time step, and the way back by its transpose,
+# again and again. A matrix that stretches by 1.2 or by 0.8 explodes or fades: $1.2^{50}$ is over 9,000, $0.8^{50}$
+# below 0.00002. The remedy for the first is to cut the gradient's length ([Pascanu, Mikolov and Bengio,
+# 2013](#pascanu2013)).
 #
 # %%
 rotation = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q
@@ -533,10 +570,10 @@ for stretch in (0.8, 1.0, 1.2):
 assert 1.2**50 > 9_000 and 0.8**50 < 2e-5
 
 # %% [markdown]
-# Fourth, the clip that was put in the wrong place. A Q-network's error $\delta$ (what the world said, less what the network said) should
-# not move it too far at once, so the gradient is to be kept within -1 and 1 ([Mnih et al., 2015](#mnih2015)). Code seen in the wild clips
-# $\delta$ itself and squares. Then an error beyond 1 has the gradient 0: where the network is most wrong it learns nothing. The Huber loss
-# is what was meant.
+# Fourth, the clip that was put in the wrong place. A Q-network's error $\delta$ (what the world said, less what the
+# network said) should not move it too far at once, so the gradient is to be kept within -1 and 1 ([Mnih et al.,
+# 2015](#mnih2015)). Code seen in the wild clips $\delta$ itself and squares. Then an error beyond 1 has the
+# gradient 0: where the network is most wrong it learns nothing. The Huber loss is what was meant.
 
 # %%
 
@@ -566,7 +603,9 @@ def paint_layers(ax):
 
 
 def paint_time(ax):
-    for (stretch, norms), colour, line in zip(through_time.items(), (TRAIN, THIRD, VALID), ("-", ":", "--"), strict=True):
+    for (stretch, norms), colour, line in zip(
+        through_time.items(), (TRAIN, THIRD, VALID), ("-", ":", "--"), strict=True
+    ):
         ax.plot(range(1, 51), norms, color=colour, linestyle=line, label=f"x {stretch}")
     ax.set(title="through time", xlabel="steps back", ylabel="gradient's length", yscale="log")
     powers(ax, (-4, 0, 4))
@@ -592,11 +631,17 @@ show(sheet([paint_layers, paint_time, paint_clip], words, size=(2.4, 2.1)))
 # %% [markdown]
 # ## A way back that is not the derivative
 #
-# Whoever writes the way back may write another one. A `torch.autograd.Function` has a forward and a backward of its own. Ours below is a
-# ReLU forward, and backward it lets a tenth of the gradient through where it is off. Those dead units:
+# Whoever writes the way back may write another one. A `torch.autograd.Function` has a forward and a backward of its
+# own. Ours below is a ReLU forward, and backward it lets a tenth of the gradient through where it is off. Those
+# dead units:
 
 # %%
-from rungbook.scratch.autograd.other_gradients import LeakyBackwardReLU, StraightThrough, leaky_backward_relu, straight_through
+from rungbook.scratch.autograd.other_gradients import (
+    LeakyBackwardReLU,
+    StraightThrough,
+    leaky_backward_relu,
+    straight_through,
+)
 
 show(source(LeakyBackwardReLU))
 
@@ -614,17 +659,22 @@ for name, losses in revived.items():
 assert min(revived["ReLU"]) > 1.2 and max(revived["another backward"]) < 1.0
 
 # %% [markdown]
-# The same trick trains through a rounding, whose honest gradient is 0 everywhere. The
-# [straight-through estimator](#straight-through-estimator) ([Bengio, Léonard and Courville, 2013](#bengio2013)) rounds forward and passes
-# the gradient as if nothing had happened. It also has a form without a `Function`, `x + (rounded - x).detach()`. That one matters here:
-# the tape lies below torch's engine and never sees a `Function`'s backward.
+# The same trick trains through a rounding, whose honest gradient is 0 everywhere. The [straight-through
+# estimator](#straight-through-estimator) ([Bengio, Léonard and Courville, 2013](#bengio2013)) rounds forward and
+# passes the gradient as if nothing had happened. It also has a form without a `Function`,
+# `x + (rounded - x).detach()`. That one matters here: the tape lies below torch's engine and never sees a
+# `Function`'s backward.
 
 # %%
 show(source(straight_through))
 x = torch.tensor([0.3, 1.8], dtype=torch.float64)
 with Tape(persistent=True) as tape:
     tape.watch(x)
-    honest, by_function, by_detach = x.round().sum(), StraightThrough.apply(x, x.round()).sum(), straight_through(x, x.round()).sum()
+    honest, by_function, by_detach = (
+        x.round().sum(),
+        StraightThrough.apply(x, x.round()).sum(),
+        straight_through(x, x.round()).sum(),
+    )
 leaf = x.clone().requires_grad_()
 answers = {
     "torch, StraightThrough": torch.autograd.grad(StraightThrough.apply(leaf, leaf.round()).sum(), leaf)[0],
@@ -645,8 +695,9 @@ assert tape.gradient(z, x).tolist() == [0.1, 1]
 #
 # ### Exercise 1: the order of the walk
 #
-# Write `order(root)` for `Value`s: a list of every number that `root` was computed from, `root` first, each exactly once and after all of
-# its users. A right answer passes on every graph, also where a long path and a short one lead to the same number.
+# Write `order(root)` for `Value`s: a list of every number that `root` was computed from, `root` first, each exactly
+# once and after all of its users. A right answer passes on every graph, also where a long path and a short one lead
+# to the same number.
 
 
 # %%
@@ -663,7 +714,9 @@ def check_order(order):
         for node in got:
             for used, _ in node.inputs:
                 assert used in place, "a number is missing"
-                assert place[used] > place[node], "a number comes before one of its users: its gradient is not complete yet"
+                assert place[used] > place[node], (
+                    "a number comes before one of its users: its gradient is not complete yet"
+                )
 
 
 # %% tags=["solution"]
@@ -695,8 +748,8 @@ refuses(check_order, as_met, lambda root: by_depth(root)[::-1], lambda root: [ro
 # %% [markdown]
 # ### Exercise 2: a pullback
 #
-# Write `swish(x)`: it returns the value $x \sigma(x)$ and its pullback, a function of a gradient `g`. A right answer agrees with
-# `torch.func.vjp`, for any `g`.
+# Write `swish(x)`: it returns the value $x \sigma(x)$ and its pullback, a function of a gradient `g`. A right answer
+# agrees with `torch.func.vjp`, for any `g`.
 
 
 # %%
@@ -706,7 +759,9 @@ def check_swish(swish):
     wanted, torchs = torch.func.vjp(F.silu, x)
     assert torch.allclose(value, wanted), "the value is not x * sigmoid(x)"
     for g in (torch.ones_like(x), x + 1):
-        assert torch.allclose(pullback(g), torchs(g)[0]), "the pullback is wrong; two paths lead from x, and g multiplies both"
+        assert torch.allclose(pullback(g), torchs(g)[0]), (
+            "the pullback is wrong; two paths lead from x, and g multiplies both"
+        )
 
 
 # %% tags=["solution"]
@@ -725,11 +780,14 @@ refuses(
 # %% [markdown]
 # ## Sources
 #
-# - Reverse mode: [Linnainmaa, 1970](#linnainmaa1970); with overloaded operators: [Griewank et al., 1996](#griewank1996); the list of
-#   operations: [Wengert, 1964](#wengert1964); the order of the walk: [Kahn, 1962](#kahn1962).
-# - A gradient function for each operand, as in `Var`: [Maclaurin, Duvenaud and Adams, 2015](#maclaurin2015). Pullbacks:
-#   [Pearlmutter and Siskind, 2008](#pearlmutter2008).
-# - What autograd does not tell: [Karpathy, 2016](#karpathy2016). Small gradients: [Glorot and Bengio, 2010](#glorot2010); large ones:
-#   [Pascanu, Mikolov and Bengio, 2013](#pascanu2013). The clipped error: [Mnih et al., 2015](#mnih2015).
+# - Reverse mode: [Linnainmaa, 1970](#linnainmaa1970); with overloaded operators: [Griewank et al.,
+#   1996](#griewank1996); the list of operations: [Wengert, 1964](#wengert1964); the order of the walk: [Kahn,
+#   1962](#kahn1962).
+# - A gradient function for each operand, as in `Var`: [Maclaurin, Duvenaud and Adams, 2015](#maclaurin2015).
+#   Pullbacks: [Pearlmutter and Siskind, 2008](#pearlmutter2008).
+# - What autograd does not tell: [Karpathy, 2016](#karpathy2016). Small gradients: [Glorot and Bengio,
+#   2010](#glorot2010); large ones: [Pascanu, Mikolov and Bengio, 2013](#pascanu2013). The clipped error: [Mnih et
+#   al., 2015](#mnih2015).
 # - Straight through: [Bengio, Léonard and Courville, 2013](#bengio2013).
-# - Functions as values with a way back, in a course: [Howard and Gugger, 2019](#fastai2019), its last lessons in Swift.
+# - Functions as values with a way back, in a course: [Howard and Gugger, 2019](#fastai2019), its last lessons in
+#   Swift.

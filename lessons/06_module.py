@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Module, Parameter, hooks
 #
-# `self.fc = Linear(784, 50)` looks like any assignment. Yet afterwards an optimiser finds the weights, a checkpoint holds them under the
-# name `fc.weight`, and one call moves them to another device. Who was listening to that line?
+# `self.fc = Linear(784, 50)` looks like any assignment. Yet afterwards an optimiser finds the weights, a checkpoint
+# holds them under the name `fc.weight`, and one call moves them to another device. Who was listening to that line?
 
 # %% tags=["about"]
 covers = ["M13", "M14", "F06", "F12", "S3-2"]
@@ -22,9 +22,9 @@ from rungbook.scratch import module as nn
 # %% [markdown]
 # ## Python asks the object
 #
-# In Python most syntax is a question to an object. `x[3]` calls a method, so do `len(x)`, `x(3)` and `x.name = 3`. These methods have two
-# underscores on both sides of their names. A class that answers them behaves as the built-in types do. The class below answers with a
-# record of what it was asked:
+# In Python most syntax is a question to an object. `x[3]` calls a method, so do `len(x)`, `x(3)` and `x.name = 3`.
+# These methods have two underscores on both sides of their names. A class that answers them behaves as the built-in
+# types do. The class below answers with a record of what it was asked:
 
 
 # %%
@@ -66,15 +66,17 @@ assert found == (3, False) and length == 2 and listed == [0, 10]
 assert ("x.name", "__getattr__('depth')") not in asked.log
 
 # %% [markdown]
-# Three things to notice. `__setattr__` is called at every assignment, `__getattr__` only as a last resort. And `list(asked)`, once
-# it had asked for the length as a hint, walked the object although it has no `__iter__`: Python tried `asked[0]`, `asked[1]`, and so on
-# until an `IndexError`. The [exception](#exception) is no accident there, it is how the end is said. `__iter__` is the newer and clearer
-# way, and a `for` loop asks for it first. In the same manner `hasattr` is answered by an `AttributeError`, and an iterator ends by
-# `StopIteration`. Exceptions are a second way out of a function, and lesson 18 stops a training with one.
+# Three things to notice. `__setattr__` is called at every assignment, `__getattr__` only as a last resort. And
+# `list(asked)`, once it had asked for the length as a hint, walked the object although it has no `__iter__`: Python
+# tried `asked[0]`, `asked[1]`, and so on until an `IndexError`. The [exception](#exception) is no accident there,
+# it is how the end is said. `__iter__` is the newer and clearer way, and a `for` loop asks for it first. In the
+# same manner `hasattr` is answered by an `AttributeError`, and an iterator ends by `StopIteration`. Exceptions are
+# a second way out of a function, and lesson 18 stops a training with one.
 #
 # ## A module in twelve lines
 #
-# So somebody can listen to `self.fc = ...`: the class's own `__setattr__`. This is all that a [module](#module) needs to know its parts:
+# So somebody can listen to `self.fc = ...`: the class's own `__setattr__`. This is all that a [module](#module) needs
+# to know its parts:
 
 
 # %%
@@ -106,17 +108,18 @@ print([tuple(p.shape) for p in tiny.parameters()])
 assert sum(p.numel() for p in tiny.parameters()) == 784 * 50 + 50 + 50 * 10 + 10
 
 # %% [markdown]
-# What is missing is a decision: which tensors are learnt, and which are only kept? `rungbook.scratch.module` is our whole module, built
-# to give torch's results under torch's names. It keeps three dicts. A tensor is learnt if it is marked as a [parameter](#parameter); a
-# [buffer](#buffer) is a tensor that belongs to the module but is not learnt; and parts are modules themselves.
+# What is missing is a decision: which tensors are learnt, and which are only kept? `rungbook.scratch.module` is our
+# whole module, built to give torch's results under torch's names. It keeps three dicts. A tensor is learnt if it is
+# marked as a [parameter](#parameter); a [buffer](#buffer) is a tensor that belongs to the module but is not learnt;
+# and parts are modules themselves.
 
 # %%
 show(source(nn.Module.__setattr__), source(nn.Module.__getattr__), source(nn.Linear))
 
 # %% [markdown]
-# The `Linear` above assigns one `Parameter` and registers the other by name, because a bias may be absent. After `super().__init__()`
-# has made the dicts, everything goes by assigning. The same class body runs on torch's `nn` and on ours, so it is written as a function
-# of the namespace, and both get the same weights from the same seed:
+# The `Linear` above assigns one `Parameter` and registers the other by name, because a bias may be absent. After
+# `super().__init__()` has made the dicts, everything goes by assigning. The same class body runs on torch's `nn`
+# and on ours, so it is written as a function of the namespace, and both get the same weights from the same seed:
 
 
 # %%
@@ -147,13 +150,13 @@ x = torch.randn(5, 784, dtype=torch.float64)
 torch.testing.assert_close(ours.double()(x), theirs.double()(x), rtol=1e-12, atol=1e-12)
 
 # %% [markdown]
-# Dotted names are paths through the dicts. `model.fc1.weight`, `model.get_parameter("fc1.weight")` and the entry of `named_parameters()`
-# are one object.
+# Dotted names are paths through the dicts. `model.fc1.weight`, `model.get_parameter("fc1.weight")` and the entry of
+# `named_parameters()` are one object.
 #
 # ## What people get wrong: what nobody saw
 #
-# A plain list is not a module, so nothing inside it is found. Nothing fails: the network computes, the optimiser gets the parameters
-# that are left, and the hidden layers stay as they were drawn.
+# A plain list is not a module, so nothing inside it is found. Nothing fails: the network computes, the optimiser
+# gets the parameters that are left, and the hidden layers stay as they were drawn.
 
 
 # %%
@@ -170,9 +173,10 @@ assert len(list(Hidden(list).parameters())) == 2 and len(list(Hidden(nn.ModuleLi
 show(source(nn.Sequential))
 
 # %% [markdown]
-# The same holds for tensors. A course's batch normalisation, as it is often copied, keeps its running mean as a plain attribute, and asks
-# `torch.is_grad_enabled()` whether it is training. Both look harmless. The first is lost in every checkpoint; the second makes
-# `model.eval()` do nothing as long as gradients are on. A single sample is then its own mean, and comes out as zeros:
+# The same holds for tensors. A course's batch normalisation, as it is often copied, keeps its running mean as a
+# plain attribute, and asks `torch.is_grad_enabled()` whether it is training. Both look harmless. The first is lost
+# in every checkpoint; the second makes `model.eval()` do nothing as long as gradients are on. A single sample is
+# then its own mean, and comes out as zeros:
 
 
 # %%
@@ -218,12 +222,14 @@ assert answers[0]["in state_dict"] == [] and answers[1]["in state_dict"] == ["ru
 assert answers[0]["one sample"] == [0.0, 0.0, 0.0] and answers[1]["one sample"][0] > 3
 
 # %% [markdown]
-# `train()` and `eval()` do one thing: they set the flag `training` on every part. What it means is each layer's own business.
+# `train()` and `eval()` do one thing: they set the flag `training` on every part. What it means is each layer's own
+# business.
 #
 # ## state_dict: save and load
 #
-# A [state dict](#state-dict) maps dotted names to tensors, parameters and buffers alike. It shares memory with the model: save it or copy
-# it, or it will change under your hands. Loading checks names and shapes. Ours checks all of them before it writes any:
+# A [state dict](#state-dict) maps dotted names to tensors, parameters and buffers alike. It shares memory with the
+# model: save it or copy it, or it will change under your hands. Loading checks names and shapes. Ours checks all of
+# them before it writes any:
 
 # %%
 file = io.BytesIO()
@@ -244,8 +250,9 @@ except RuntimeError as error:
 assert torch.equal(ours.fc2.weight, before)
 
 # %% [markdown]
-# Two names may be one parameter. Tied weights are found once by `parameters()`, stand twice in the state dict, and get the sum of both
-# gradients. And an assignment after the optimiser was made gives the model a parameter that the optimiser does not know:
+# Two names may be one parameter. Tied weights are found once by `parameters()`, stand twice in the state dict, and
+# get the sum of both gradients. And an assignment after the optimiser was made gives the model a parameter that the
+# optimiser does not know:
 
 # %%
 torch.manual_seed(0)
@@ -266,8 +273,8 @@ print("unknown to the optimiser:", [name for name, p in apart.named_parameters()
 assert [name for name, p in apart.named_parameters() if id(p) not in known] == ["1.weight", "1.bias"]
 
 # %% [markdown]
-# Initialising is writing into parameters without recording it. `apply` calls a function on every part, the innermost first, so a rule for
-# one kind of layer is a function with an `if`:
+# Initialising is writing into parameters without recording it. `apply` calls a function on every part, the
+# innermost first, so a rule for one kind of layer is a function with an `if`:
 
 
 # %%
@@ -284,8 +291,9 @@ assert abs(started.fc1.weight.std().item() / (2 / 784) ** 0.5 - 1) < 0.05 and no
 # %% [markdown]
 # ## forward, call, and hooks
 #
-# You write `forward`, but you call the module. Between the two, `__call__` lets others look in: a [hook](#hook) is a function that is
-# kept in a dict and called with what passes by. This is why `model.forward(x)` is a mistake: no hook runs.
+# You write `forward`, but you call the module. Between the two, `__call__` lets others look in: a [hook](#hook) is
+# a function that is kept in a dict and called with what passes by. This is why `model.forward(x)` is a mistake: no
+# hook runs.
 
 # %%
 from rungbook.scratch.module.hooks import Handle
@@ -293,10 +301,11 @@ from rungbook.scratch.module.hooks import Handle
 show(source(nn.Module.__call__), source(nn.Module._after), source(Handle))
 
 # %% [markdown]
-# A hook is a [callback](#callback): a function you hand over for somebody else to call. To know which layer it sits on, it can carry the
-# name along. A [closure](#closure) does that: an inner function that keeps the variables of the function around it. Beware of the loop.
-# A closure keeps the variable, not its value at the time, so hooks made in a loop all see the last name (ruff, which checks code,
-# warns of it as B023). `functools.partial` fixes arguments of a function at once and does not have that problem:
+# A hook is a [callback](#callback): a function you hand over for somebody else to call. To know which layer it sits
+# on, it can carry the name along. A [closure](#closure) does that: an inner function that keeps the variables of
+# the function around it. Beware of the loop. A closure keeps the variable, not its value at the time, so hooks made
+# in a loop all see the last name (ruff, which checks code, warns of it as B023). `functools.partial` fixes
+# arguments of a function at once and does not have that problem:
 
 # %%
 from functools import partial
@@ -309,22 +318,28 @@ def note(log, name, module, inputs, output):
 late, early = [], []
 handles = []
 for name, part in ours.named_children():
-    handles.append(part.register_forward_hook(lambda module, inputs, output: late.append(f"{name} {tuple(output.shape)}")))  # noqa: B023
+    handles.append(
+        part.register_forward_hook(lambda module, inputs, output: late.append(f"{name} {tuple(output.shape)}"))
+    )
     handles.append(part.register_forward_hook(partial(note, early, name)))
 ours(x)
 print("lambda: ", late)
 print("partial:", early)
-assert [line.split()[0] for line in late] == ["fc2"] * 3 and [line.split()[0] for line in early] == ["fc1", "act", "fc2"]
+assert [line.split()[0] for line in late] == ["fc2"] * 3 and [line.split()[0] for line in early] == [
+    "fc1",
+    "act",
+    "fc2",
+]
 for handle in handles:
     handle.remove()
 ours(x)
 assert len(early) == 3
 
 # %% [markdown]
-# A hook that is not removed stays for good, and it keeps alive whatever it refers to. A `with` block cannot forget: it calls
-# `__enter__` at the start and `__exit__` at the end, also when an exception leaves it. Such an object is a
-# [context manager](#context-manager), and `Handle` is one. Both together, an exception as a way out and a `with` that tidies up, stop a
-# network half-way:
+# A hook that is not removed stays for good, and it keeps alive whatever it refers to. A `with` block cannot forget:
+# it calls `__enter__` at the start and `__exit__` at the end, also when an exception leaves it. Such an object is a
+# [context manager](#context-manager), and `Handle` is one. Both together, an exception as a way out and a `with`
+# that tidies up, stop a network half-way:
 
 
 # %%
@@ -345,11 +360,14 @@ def halfway(model, part, x):
 
 
 torch.testing.assert_close(halfway(ours, ours.act, x), ours.act(ours.fc1(x)))
-torch.testing.assert_close(halfway(theirs, theirs.act, x), halfway(ours, ours.act, x), rtol=1e-12, atol=1e-12)  # torch's hooks, too
+torch.testing.assert_close(
+    halfway(theirs, theirs.act, x), halfway(ours, ours.act, x), rtol=1e-12, atol=1e-12
+)  # torch's hooks, too
 assert not ours.act._forward_hooks and not theirs.act._forward_hooks
 
 # %% [markdown]
-# What a hook returns takes the output's place, and a hook on the way back sees gradients. Ours and torch's agree there as well:
+# What a hook returns takes the output's place, and a hook on the way back sees gradients. Ours and torch's agree
+# there as well:
 
 # %%
 seen = {}
@@ -362,19 +380,22 @@ for name, model in (("ours", ours), ("torch", theirs)):
     with clip, look:
         model(x).square().sum().backward()
 torch.testing.assert_close(seen["ours"], seen["torch"], rtol=1e-12, atol=1e-12)
-torch.testing.assert_close(seen["ours"][0], seen["ours"][1] @ ours.fc2.weight)  # the rule of lesson 4, seen from outside
+torch.testing.assert_close(
+    seen["ours"][0], seen["ours"][1] @ ours.fc2.weight
+)  # the rule of lesson 4, seen from outside
 print("gradient in the input of fc2:", tuple(seen["ours"][0].shape), " in its output:", tuple(seen["ours"][1].shape))
 
 # %% [markdown]
 # ## 784-50-10 from nothing
 #
-# Now a training in which every part is ours. The loss first. A network gives ten scores a picture; [softmax](#softmax) makes shares of
-# them, and the loss is the negative logarithm of the share of the right class, the [negative log-likelihood](#negative-log-likelihood):
+# Now a training in which every part is ours. The loss first. A network gives ten scores a picture;
+# [softmax](#softmax) makes shares of them, and the loss is the negative logarithm of the share of the right class,
+# the [negative log-likelihood](#negative-log-likelihood):
 #
 # $$-\log\frac{e^{x_y}}{\sum_j e^{x_j}} = \log\sum_j e^{x_j} - x_y, \qquad \log\sum_j e^{x_j} = m + \log\sum_j e^{x_j - m}.$$
 #
-# The right-hand formula holds for every $m$. With $m$ the largest score the largest exponent is 0, and nothing overflows. Without it,
-# float32 gives up as soon as a score passes 88.7:
+# The right-hand formula holds for every $m$. With $m$ the largest score the largest exponent is 0, and nothing
+# overflows. Without it, float32 gives up as soon as a score passes 88.7:
 
 # %%
 from rungbook.scratch.tensor.stable import log_softmax, logsumexp
@@ -406,18 +427,19 @@ def paint(ax):
 
 
 low, high = shifts[good].min().item(), shifts[good].max().item()
-words = (
-    f"Log of the sum of exponentials over scores from -120 to 120. Shifted: a straight line throughout. As written: only from {low:g} to"
-)
+words = f"Log of the sum of exponentials over scores from -120 to 120. Shifted: a straight line throughout. As written: only from {low:g} to"
 show(draw(paint, f"{words} {high:g}, infinite beyond."))
 torch.manual_seed(0)
 scores, target = torch.randn(64, 10, dtype=torch.float64) * 50, torch.randint(10, (64,))
-torch.testing.assert_close(nll(log_softmax(scores, -1), target), F.cross_entropy(scores, target), rtol=1e-12, atol=1e-12)
+torch.testing.assert_close(
+    nll(log_softmax(scores, -1), target), F.cross_entropy(scores, target), rtol=1e-12, atol=1e-12
+)
 
 # %% [markdown]
-# Data next. Four questions are answered by four small things. What is sample number i? A [dataset](#dataset): an object with
-# `__getitem__` and `__len__`. In which order? A sampler: something that yields numbers. How do samples become a batch? A collate
-# function. And a loader goes round. The naive versions are four lines each, and they give what our library's and torch's give:
+# Data next. Four questions are answered by four small things. What is sample number i? A [dataset](#dataset): an
+# object with `__getitem__` and `__len__`. In which order? A sampler: something that yields numbers. How do samples
+# become a batch? A collate function. And a loader goes round. The naive versions are four lines each, and they give
+# what our library's and torch's give:
 
 
 # %%
@@ -452,17 +474,23 @@ xs, ys = torch.arange(20.0).view(10, 2), torch.arange(10)
 seeded = lambda: torch.Generator().manual_seed(3)
 by_hand = list(load(Pairs(xs, ys), 4, seeded()))
 sampler = RandomSampler(range(10), generator=seeded())
-through = [default_collate([TensorDataset(xs, ys)[i] for i in numbers]) for numbers in BatchSampler(sampler, 4, drop_last=False)]
+through = [
+    default_collate([TensorDataset(xs, ys)[i] for i in numbers])
+    for numbers in BatchSampler(sampler, 4, drop_last=False)
+]
 for (a, b), (c, d) in zip(by_hand, through, strict=True):
     assert torch.equal(a, c) and torch.equal(b, d)
 for loader in (DataLoader, torch.utils.data.DataLoader):
-    orders = [b.tolist() for _, b in loader(TensorDataset(xs, ys), batch_size=4, sampler=RandomSampler(xs, generator=seeded()))]
+    orders = [
+        b.tolist()
+        for _, b in loader(TensorDataset(xs, ys), batch_size=4, sampler=RandomSampler(xs, generator=seeded()))
+    ]
     assert orders == [b.tolist() for _, b in by_hand]
 print("batches:", [b.tolist() for _, b in by_hand])
 
 # %% [markdown]
-# The optimiser is a class with a list of parameters and two methods. Its step must not be recorded, and the gradients must be forgotten,
-# since `backward` adds to what is there:
+# The optimiser is a class with a list of parameters and two methods. Its step must not be recorded, and the
+# gradients must be forgotten, since `backward` adds to what is there:
 
 
 # %%
@@ -491,8 +519,8 @@ def fit(model, optimizer, loss, batches, epochs):
 
 
 # %% [markdown]
-# The pictures are scikit-learn's 1,797 digits, scaled up to 28 x 28 pixels so that the network has MNIST's shape. First in float64, ours
-# against torch's, from the same weights through the same batches:
+# The pictures are scikit-learn's 1,797 digits, scaled up to 28 x 28 pixels so that the network has MNIST's shape.
+# First in float64, ours against torch's, from the same weights through the same batches:
 
 # %%
 from rungbook import load_data
@@ -517,9 +545,9 @@ print(f"largest difference of any weight after {-(-len(train_x) // 64)} steps: {
 assert apart < 1e-12
 
 # %% [markdown]
-# Then in float32, five times from other weights and in other orders. One number would say little: the notebook that this section follows
-# stores five valid accuracies at learning rate 0.5, and they lie between .868 and .966 ([Howard and Gugger, 2019](#fastai2019),
-# notebook 03).
+# Then in float32, five times from other weights and in other orders. One number would say little: the notebook that
+# this section follows stores five valid accuracies at learning rate 0.5, and they lie between .868 and .966
+# ([Howard and Gugger, 2019](#fastai2019), notebook 03).
 
 # %%
 from statistics import mean, stdev
@@ -541,7 +569,9 @@ for seed in range(5):
     before = accuracy(model)
     fit(model, SGD(model.parameters(), lr=0.1), our_loss, loader, epochs=5)
     found.append(accuracy(model))
-print(f"valid accuracy after 5 epochs: {mean(found):.3f} ± {stdev(found):.3f} over {len(found)} seeds; before: {before:.3f}")
+print(
+    f"valid accuracy after 5 epochs: {mean(found):.3f} ± {stdev(found):.3f} over {len(found)} seeds; before: {before:.3f}"
+)
 assert mean(found) > 0.9 and before < 0.3
 said = model(valid_x).argmax(-1)
 wrong = (said != valid_y).nonzero()[:8, 0]
@@ -551,9 +581,9 @@ show(image_grid(valid_x[wrong].view(-1, 1, 28, 28), titles))
 # %% [markdown]
 # ## A test frame in eight lines
 #
-# How do you know that two results are the same? The course writes its own frame before anything else, so that the first matrix product is
-# already tested. A test is a comparison that raises with both sides in the message. The cell begins with `# export`, and the reason
-# follows below.
+# How do you know that two results are the same? The course writes its own frame before anything else, so that the
+# first matrix product is already tested. A test is a comparison that raises with both sides in the message. The
+# cell begins with `# export`, and the reason follows below.
 
 
 # %%
@@ -579,9 +609,10 @@ def test_near_zero(a, tolerance):
 
 
 # %% [markdown]
-# The weak place is `near`. `allclose` [broadcasts](#broadcasting), so a column passes for a row of the same numbers; its fixed tolerance
-# lets through an error in the fourth digit; and when it fails you see two walls of numbers. `torch.testing.assert_close` compares shape
-# and type, knows how exact each type is, and says where the largest difference is:
+# The weak place is `near`. `allclose` [broadcasts](#broadcasting), so a column passes for a row of the same
+# numbers; its fixed tolerance lets through an error in the fourth digit; and when it fails you see two walls of
+# numbers. `torch.testing.assert_close` compares shape and type, knows how exact each type is, and says where the
+# largest difference is:
 
 # %%
 test_eq(len(train_x), len(train_y))
@@ -605,9 +636,10 @@ assert list(refused) == list(pairs)
 # %% [markdown]
 # ## A notebook is a module, too
 #
-# The test frame should be of use in the next lesson. The course marks cells with `#export` and runs a script over the notebook, which is a
-# JSON file; [nbdev](#nbdev) grew out of that script. jupytext goes the other way: the lesson *is* a Python file, and `# %%` starts a
-# cell, so the notebook is made from the module. This lesson is such a file, and here it reads itself:
+# The test frame should be of use in the next lesson. The course marks cells with `#export` and runs a script over
+# the notebook, which is a JSON file; [nbdev](#nbdev) grew out of that script. jupytext goes the other way: the
+# lesson *is* a Python file, and `# %%` starts a cell, so the notebook is made from the module. This lesson is such a
+# file, and here it reads itself:
 
 # %%
 import json
@@ -617,12 +649,22 @@ from rungbook.book.lesson import find
 
 text = find("06").path.read_text(encoding="utf-8")
 cells = [cell.partition("\n") for cell in text.split("\n# %%")]
-notebook = json.dumps({"cells": [{"cell_type": "markdown" if "[markdown]" in head else "code", "source": body} for head, _, body in cells]})
+notebook = json.dumps(
+    {
+        "cells": [
+            {"cell_type": "markdown" if "[markdown]" in head else "code", "source": body} for head, _, body in cells
+        ]
+    }
+)
 
 
 def exported(notebook):
     """The code of all cells that begin with `# export`, as a module's text."""
-    marked = (c["source"] for c in json.loads(notebook)["cells"] if c["cell_type"] == "code" and c["source"].startswith("# export"))
+    marked = (
+        c["source"]
+        for c in json.loads(notebook)["cells"]
+        if c["cell_type"] == "code" and c["source"].startswith("# export")
+    )
     return "import torch\n\n" + "\n\n".join(marked)
 
 
@@ -638,8 +680,8 @@ compile(text, "06_module.py", "exec")  # the whole lesson is a Python file
 #
 # ### Exercise 1: how many numbers are learnt?
 #
-# Write `count(model)`: how many numbers training would change. A right answer counts a shared parameter once, a frozen one not at all, and
-# no buffer.
+# Write `count(model)`: how many numbers training would change. A right answer counts a shared parameter once, a
+# frozen one not at all, and no buffer.
 
 
 # %%
@@ -670,8 +712,8 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: your own Sequential
 #
-# Write a class `MySequential(nn.Module)` that takes modules and calls them one after the other. A right answer computes what
-# `nn.Sequential` computes, and its state dict fits it.
+# Write a class `MySequential(nn.Module)` that takes modules and calls them one after the other. A right answer
+# computes what `nn.Sequential` computes, and its state dict fits it.
 
 
 # %%
@@ -721,15 +763,17 @@ refuses(check_sequential, InAList, Backwards)
 # %% [markdown]
 # ### Exercise 3: shapes along the way
 #
-# Write `shapes(model, x)`: a dict from the name of each part without parts of its own to the shape of its output for `x`. A right answer
-# leaves no hook behind.
+# Write `shapes(model, x)`: a dict from the name of each part without parts of its own to the shape of its output for
+# `x`. A right answer leaves no hook behind.
 
 
 # %%
 def check_shapes(shapes):
     model = nn.Sequential(nn.Sequential(nn.Linear(4, 6), nn.ReLU()), nn.Linear(6, 2))
     got = {name: tuple(shape) for name, shape in shapes(model, torch.randn(5, 4)).items()}
-    assert got == {"0.0": (5, 6), "0.1": (5, 6), "1": (5, 2)}, f"got {got}; does each hook carry its own name, and are containers left out?"
+    assert got == {"0.0": (5, 6), "0.1": (5, 6), "1": (5, 2)}, (
+        f"got {got}; does each hook carry its own name, and are containers left out?"
+    )
     assert not any(part._forward_hooks for part in model.modules()), "a hook is still there: use `with`, or remove it"
 
 
@@ -776,9 +820,9 @@ refuses(check_shapes, late_names, for_good)
 # %% [markdown]
 # ## Sources
 #
-# - The course this lesson follows, fast.ai 2019, lessons 8 and 9, notebooks 01, 02 and 03 and its script `notebook2script.py`:
-# [Howard and Gugger, 2019](#fastai2019). The batch normalisation of plain attributes stands in the course material after
-# [Zhang et al., 2023](#zhang2023).
+# - The course this lesson follows, fast.ai 2019, lessons 8 and 9, notebooks 01, 02 and 03 and its script
+#   `notebook2script.py`: [Howard and Gugger, 2019](#fastai2019). The batch normalisation of plain attributes stands
+#   in the course material after [Zhang et al., 2023](#zhang2023).
 # - Special methods, attribute look-up, iteration: [The Python Language Reference, section 3.3](#python-data-model).
 # - torch's modules, parameters and hooks: [Paszke et al., 2019](#paszke2019).
 # - Errors of the shifted sum of exponentials: [Blanchard, Higham and Higham, 2021](#blanchard2021).

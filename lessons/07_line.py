@@ -1,8 +1,8 @@
 # %% [markdown]
 # # A line through the cars
 #
-# A heavy car goes fewer miles on a gallon than a light one. Which straight line says best how many, how does a machine find it, and why
-# does the plainest way of searching stop far from the goal without any sign of an error?
+# A heavy car goes fewer miles on a gallon than a light one. Which straight line says best how many, how does a
+# machine find it, and why does the plainest way of searching stop far from the goal without any sign of an error?
 
 # %% tags=["about"]
 covers = ["L01", "L02", "L03", "L04", "L05", "S0-4"]
@@ -22,12 +22,14 @@ from rungbook.recipes.quotes import course_figure, quote
 # %% [markdown]
 # ## Twenty points and two numbers
 #
-# [Linear regression](#linear-regression) looks for two numbers, a slope $m$ and an intercept $b$, so that $b + m x$ comes close to $y$.
-# "Close" is a [loss](#loss): here the [mean squared error](#mean-squared-error), the mean of $(b + m x - y)^2$ over the points.
-# [Gradient descent](#gradient-descent) starts anywhere and goes downhill: each step takes the [gradient](#gradient) of the loss, times a
-# small [learning rate](#learning-rate), off the parameters.
+# [Linear regression](#linear-regression) looks for two numbers, a slope $m$ and an intercept $b$, so that $b + m x$
+# comes close to $y$. "Close" is a [loss](#loss): here the [mean squared error](#mean-squared-error), the mean of
+# $(b + m x - y)^2$ over the points. [Gradient descent](#gradient-descent) starts anywhere and goes downhill: each
+# step takes the [gradient](#gradient) of the loss, times a small [learning rate](#learning-rate), off the
+# parameters.
 #
-# The smallest example there is: 20 points on the line $y = 2 + 3x$, one layer of one weight and one bias, 5,000 steps.
+# The smallest example there is: 20 points on the line $y = 2 + 3x$, one layer of one weight and one bias, 5,000
+# steps.
 
 
 # %%
@@ -53,7 +55,9 @@ print(f"slope {line.weight.item():.4f}, intercept {line.bias.item():.4f}, loss {
 assert abs(line.weight.item() - 3) < 1e-3 and abs(line.bias.item() - 2) < 1e-3 and loss < 1e-8
 with torch.no_grad():
     after = [p - 0.01 * p.grad for p in line.parameters()]
-assert all(abs(p - q).item() < 5e-7 for p, q in zip(line.parameters(), after, strict=True))  # one more step: the last bit at most
+assert all(
+    abs(p - q).item() < 5e-7 for p, q in zip(line.parameters(), after, strict=True)
+)  # one more step: the last bit at most
 
 # %% [markdown]
 # The course this rung follows ends at a loss of the same kind:
@@ -64,12 +68,13 @@ from rungbook.recipes.book.lines import LineRecipe
 print("the course:", course_figure(LineRecipe.reported[0]))
 
 # %% [markdown]
-# Such a number should make you suspicious. Measured points never lie on a line to eleven digits. Read the cell with the twenty points
-# again: `noise` is made, and nothing uses it. The course's notebook does the same. What its loss measures is the rounding of float32: the
-# last line of the cell shows that the steps have become too small to change a weight.
+# Such a number should make you suspicious. Measured points never lie on a line to eleven digits. Read the cell with
+# the twenty points again: `noise` is made, and nothing uses it. The course's notebook does the same. What its loss
+# measures is the rounding of float32: the last line of the cell shows that the steps have become too small to
+# change a weight.
 #
-# With the noise added, least squares by scikit-learn and our descent still agree with each other. They agree neither with the truth nor
-# with a loss of zero:
+# With the noise added, least squares by scikit-learn and our descent still agree with each other. They agree
+# neither with the truth nor with a loss of zero:
 
 # %%
 from sklearn.linear_model import LinearRegression
@@ -83,7 +88,12 @@ show(
     table(
         [
             {"who": "SGD", "slope": slope, "intercept": intercept, "loss": loss},
-            {"who": "scikit-learn", "slope": exact.coef_.item(), "intercept": exact.intercept_.item(), "loss": exact_loss},
+            {
+                "who": "scikit-learn",
+                "slope": exact.coef_.item(),
+                "intercept": exact.intercept_.item(),
+                "loss": exact_loss,
+            },
             {"who": "the truth", "slope": 3.0, "intercept": 2.0, "loss": float(noise.pow(2).mean())},
         ]
     )
@@ -93,10 +103,10 @@ assert exact_loss < float(noise.pow(2).mean())  # the fitted line is better on i
 show(regression_line(x20, noisy, lambda v: slope * v + intercept, title="with the noise added"))
 
 # %% [markdown]
-# The loss on the points that were fitted is too low, because the line bends to their noise. How much? With noise of variance
-# $\sigma^2$, $n$ points and two parameters it is $\sigma^2 (1 - 2/n)$ on average, and on new values at the same places
-# $\sigma^2 (1 + 2/n)$. On new points no line can do better on average than $\sigma^2$, the [noise floor](#noise-floor). Two thousand
-# draws of the noise show it:
+# The loss on the points that were fitted is too low, because the line bends to their noise. How much? With noise of
+# variance $\sigma^2$, $n$ points and two parameters it is $\sigma^2 (1 - 2/n)$ on average, and on new values at the
+# same places $\sigma^2 (1 + 2/n)$. On new points no line can do better on average than $\sigma^2$, the [noise
+# floor](#noise-floor). Two thousand draws of the noise show it:
 
 # %%
 design = torch.cat([torch.ones(20, 1), x20], 1).double()  # a column of ones, and x
@@ -108,15 +118,17 @@ print(f"noise floor 1; on the points fitted {on_own:.3f} (expected 0.9), on new 
 assert abs(on_own - 0.9) < 0.04 and abs(on_new - 1.1) < 0.04
 
 # %% [markdown]
-# So a training loss of nearly zero says nothing about other points, and nothing at all if the noise was forgotten. Over five seeds, on
-# 10,000 new points, the recipe `line` explains a share of <!-- ledger: line | test r2 -->0.9001 ± 0.0029<!-- / --> of the variance. With
-# that noise no method can be expected to explain more than <!-- ledger: line | limit r2 -->0.9<!-- / -->.
+# So a training loss of nearly zero says nothing about other points, and nothing at all if the noise was forgotten.
+# Over five seeds, on 10,000 new points, the recipe `line` explains a share
+# of <!-- ledger: line | test r2 -->0.9001 ± 0.0029<!-- / --> of the variance. With that noise no method can be
+# expected to explain more than <!-- ledger: line | limit r2 -->0.9<!-- / -->.
 #
 # ## The cars
 #
 # The real set, Auto-MPG, has 392 cars of the 1970s and 80s with their weight in pounds and their miles per gallon
-# ([Quinlan, 1993](#quinlan1993)). Here we take a *world*: cars drawn by a generator that was built to have the same mean weight, the same
-# spread, and the same best line. It needs no download. The figures of the real cars stand beside ours, from the ledger.
+# ([Quinlan, 1993](#quinlan1993)). Here we take a *world*: cars drawn by a generator that was built to have the same
+# mean weight, the same spread, and the same best line. It needs no download. The figures of the real cars stand
+# beside ours, from the ledger.
 
 # %%
 from rungbook.recipes.book.cars import cars_table, closed_form, squared_error
@@ -128,7 +140,8 @@ print(cars.describe().loc[["count", "mean", "std", "min", "max"]].round(1))
 # %% [markdown]
 # ## Try every line of a grid
 #
-# The first idea needs no mathematics. Take five slopes and five intercepts, compute the loss of all 25 lines, keep the best.
+# The first idea needs no mathematics. Take five slopes and five intercepts, compute the loss of all 25 lines, keep
+# the best.
 
 # %%
 from rungbook.recipes.book.cars import grid_search
@@ -162,20 +175,22 @@ def grid_lines() -> Picture:
 show(grid_lines())
 
 # %% [markdown]
-# On the real cars the 25 lines reach <!-- ledger: cars data=auto-mpg | grid search 5 x 5 | fit mean_squared_error -->18.69<!-- / -->, the
-# best line there is <!-- ledger: cars data=auto-mpg | closed form | fit mean_squared_error -->18.68<!-- / -->. So a grid works, for two
-# parameters and for someone who already knew the ranges. Each further parameter multiplies the work by five: a network of 100 weights
-# would ask for $5^{100}$ losses. We need to know which way is down.
+# On the real cars the 25 lines
+# reach <!-- ledger: cars data=auto-mpg | grid search 5 x 5 | fit mean_squared_error -->18.69<!-- / -->, the best line
+# there is <!-- ledger: cars data=auto-mpg | closed form | fit mean_squared_error -->18.68<!-- / -->. So a grid works,
+# for two parameters and for someone who already knew the ranges. Each further parameter multiplies the work by
+# five: a network of 100 weights would ask for $5^{100}$ losses. We need to know which way is down.
 #
 # ## Downhill
 #
 # The loss is $L(b, m) = \frac{1}{n} \sum (b + m x_i - y_i)^2$. Call $e_i = b + m x_i - y_i$ the error of car $i$. A
-# [partial derivative](#partial-derivative) holds one parameter still and asks how the loss changes with the other. By the chain rule
+# [partial derivative](#partial-derivative) holds one parameter still and asks how the loss changes with the other.
+# By the chain rule
 #
 # $$\frac{\partial L}{\partial b} = \frac{2}{n} \sum e_i, \qquad \frac{\partial L}{\partial m} = \frac{2}{n} \sum e_i x_i.$$
 #
-# A derivative by hand is checked by [finite differences](#finite-difference): a small step up, a small step down, the difference divided
-# by their distance.
+# A derivative by hand is checked by [finite differences](#finite-difference): a small step up, a small step down,
+# the difference divided by their distance.
 
 
 # %%
@@ -205,9 +220,9 @@ for b, m in [(35.0, 0.0), (40.0, -0.004), (0.0, 0.01)]:
 #
 # ## In pounds it stalls
 #
-# The course's descent starts at the line $y = 35$ and takes 100 steps along the gradient of the *sum* of the squared errors with a
-# learning rate of 5e-11. (Its notes give no start. The 35 is read back from its result.) Why such a tiny rate? With one six times larger
-# the loss explodes:
+# The course's descent starts at the line $y = 35$ and takes 100 steps along the gradient of the *sum* of the squared
+# errors with a learning rate of 5e-11. (Its notes give no start. The 35 is read back from its result.) Why such a
+# tiny rate? With one six times larger the loss explodes:
 
 # %%
 from rungbook.recipes.book.cars import raw_descent
@@ -236,17 +251,23 @@ show(
     )
 )
 assert raw_error > 1.4 * errors["the best there is"]
-assert raw_error - float(squared_error(weight, mileage, long.intercept, long.slope)) < 0.01  # a hundred times the steps: nothing
+assert (
+    raw_error - float(squared_error(weight, mileage, long.intercept, long.slope)) < 0.01
+)  # a hundred times the steps: nothing
 assert abs(raw.intercept - 35) < 1e-4 and abs(best.intercept - 35) > 5
 assert float(squared_error(weight, mileage, wild.intercept, wild.slope)) > 1e9
-print(f"in 100 steps the intercept moved by {abs(raw.intercept - 35):.1g}, and should have moved by {abs(best.intercept - 35):.1f}")
+print(
+    f"in 100 steps the intercept moved by {abs(raw.intercept - 35):.1g}, and should have moved by {abs(best.intercept - 35):.1f}"
+)
 
 # %% [markdown]
-# Nothing fails and no warning comes. A plot of the loss over the steps falls and then lies flat, as a finished training does. On the real
-# cars the same hundred steps end at <!-- ledger: cars data=auto-mpg | raw units | fit mean_squared_error -->28.12<!-- / -->, the course's
-# own figure. The best line has <!-- ledger: cars data=auto-mpg | closed form | fit mean_squared_error -->18.68<!-- / -->. The picture
-# shows what happened: the slope ran to the floor of a valley, and along the valley nothing moves. Its axes are stretched to fit, one unit
-# of slope drawn a thousand times as long as one of intercept. Drawn to scale the valley would be a hair.
+# Nothing fails and no warning comes. A plot of the loss over the steps falls and then lies flat, as a finished
+# training does. On the real cars the same hundred steps end
+# at <!-- ledger: cars data=auto-mpg | raw units | fit mean_squared_error -->28.12<!-- / -->, the course's own figure.
+# The best line has <!-- ledger: cars data=auto-mpg | closed form | fit mean_squared_error -->18.68<!-- / -->. The
+# picture shows what happened: the slope ran to the floor of a valley, and along the valley nothing moves. Its axes
+# are stretched to fit, one unit of slope drawn a thousand times as long as one of intercept. Drawn to scale the
+# valley would be a hair.
 
 # %%
 show(
@@ -268,15 +289,17 @@ assert abs(raw_error - held) < 1e-3
 # %% [markdown]
 # ## Why: one number
 #
-# A loss of squares has the same curvature everywhere. The second derivatives of $L$ form a matrix, the [Hessian](#hessian):
+# A loss of squares has the same curvature everywhere. The second derivatives of $L$ form a matrix, the
+# [Hessian](#hessian):
 #
 # $$H = 2 \begin{pmatrix} 1 & \bar x \\ \bar x & \overline{x^2} \end{pmatrix}.$$
 #
-# Its largest [eigenvalue](#eigenvalue) $\lambda_{\max}$ is the curvature across the valley, its smallest $\lambda_{\min}$ the one along it.
-# A step multiplies the distance from the best line by $1 - \eta\lambda$ in each of these two directions, where $\eta$ is the learning
-# rate. Steeper than $\eta = 2/\lambda_{\max}$ and the first factor is below $-1$: the descent explodes. So $\eta$ is bounded by the
-# steep direction, and the flat direction must live with it. What counts is the [condition number](#condition-number)
-# $\lambda_{\max}/\lambda_{\min}$: about so many steps the flat direction needs.
+# Its largest [eigenvalue](#eigenvalue) $\lambda_{\max}$ is the curvature across the valley, its smallest
+# $\lambda_{\min}$ the one along it. A step multiplies the distance from the best line by $1 - \eta\lambda$ in each of
+# these two directions, where $\eta$ is the learning rate. Steeper than $\eta = 2/\lambda_{\max}$ and the first factor
+# is below $-1$: the descent explodes. So $\eta$ is bounded by the steep direction, and the flat direction must live
+# with it. What counts is the [condition number](#condition-number) $\lambda_{\max}/\lambda_{\min}$: about so many
+# steps the flat direction needs.
 
 
 # %%
@@ -308,13 +331,22 @@ show(
 steps = np.log(1000) / 2 * condition["pounds"]
 print(f"in pounds, with the best rate of all, the distance falls to a thousandth in {steps:,.0f} steps")
 print(f"the course's 5e-11 goes with a sum over the cars; for their mean it is {5e-11 * len(weight):.1e}")
-assert condition["pounds"] > 1e7 and condition["thousands of pounds"] < 1000 and abs(condition["both: standardised"] - 1) < 1e-9
-assert condition["both: standardised"] < condition["divided by their standard deviation"] < condition["pounds, less their mean"]
+assert (
+    condition["pounds"] > 1e7
+    and condition["thousands of pounds"] < 1000
+    and abs(condition["both: standardised"] - 1) < 1e-9
+)
+assert (
+    condition["both: standardised"]
+    < condition["divided by their standard deviation"]
+    < condition["pounds, less their mean"]
+)
 
 # %% [markdown]
-# To [standardise](#standardise) is to subtract the mean and divide by the standard deviation. Then the mean is 0 and the mean square is 1,
-# so that $H$ is twice the identity: the valley has become a round bowl, and downhill points straight at the goal. It is the same line and
-# the same cars; only the unit of weight has changed. Counting in thousands of pounds alone takes away most of the number.
+# To [standardise](#standardise) is to subtract the mean and divide by the standard deviation. Then the mean is 0
+# and the mean square is 1, so that $H$ is twice the identity: the valley has become a round bowl, and downhill
+# points straight at the goal. It is the same line and the same cars; only the unit of weight has changed. Counting
+# in thousands of pounds alone takes away most of the number.
 #
 # ## In standard deviations it arrives
 
@@ -329,9 +361,11 @@ print(f"slope per standard deviation {scaled.path[-1][1]:.3f}, intercept at the 
 assert scaled_error - errors["the best there is"] < 1e-4
 
 # %% [markdown]
-# At a rate of 0.3 each step multiplies the distance by $1 - 2 \cdot 0.3 = 0.4$. Ten steps leave $0.4^{10}$, a ten-thousandth. On the real
-# cars this ends at <!-- ledger: cars data=auto-mpg | standardised | fit mean_squared_error -->18.68<!-- / -->, the best there is. The
-# theory says more: 0.5 arrives in one step, 1 jumps from wall to wall for ever, and beyond 1 it flies out. Move the learning rate:
+# At a rate of 0.3 each step multiplies the distance by $1 - 2 \cdot 0.3 = 0.4$. Ten steps leave $0.4^{10}$, a
+# ten-thousandth. On the real cars this ends
+# at <!-- ledger: cars data=auto-mpg | standardised | fit mean_squared_error -->18.68<!-- / -->, the best there is.
+# The theory says more: 0.5 arrives in one step, 1 jumps from wall to wall for ever, and beyond 1 it flies out. Move
+# the learning rate:
 
 # %%
 z = (weight - weight.mean()) / weight.std()
@@ -356,14 +390,17 @@ show(Slider("learning rate", {f"{lr:g}": way(lr) for lr in rates}, start="0.3"))
 for lr in rates:
     end = standardised_descent(weight, mileage, lr=lr)
     above = float(squared_error(z, mileage, *end.path[-1])) - errors["the best there is"]
-    predicted = (goal[0] ** 2 + goal[1] ** 2) * (1 - 2 * lr) ** 20  # squared distance from the start at (0, 0), after ten steps
+    predicted = (goal[0] ** 2 + goal[1] ** 2) * (
+        1 - 2 * lr
+    ) ** 20  # squared distance from the start at (0, 0), after ten steps
     np.testing.assert_allclose(above, predicted, rtol=1e-6, atol=1e-9)
     print(f"learning rate {lr:<4g}: {above:12.3g} above the best after ten steps")
 
 # %% [markdown]
 # ## The same without writing a derivative
 #
-# [Autograd](#autograd) finds the two derivatives by itself (lesson 5). The walk is the same walk, number for number:
+# [Autograd](#autograd) finds the two derivatives by itself (lesson 5). The walk is the same walk, number for
+# number:
 
 # %%
 from rungbook.recipes.book.cars import autograd_descent
@@ -376,9 +413,9 @@ print(f"largest difference on the way: {np.abs(automatic.path - scaled.path).max
 # %% [markdown]
 # ## The answer without a walk
 #
-# At the bottom both derivatives are zero. The first says that the errors add up to nothing, so the line passes through the mean weight and
-# the mean mileage. Put into the second, it gives the [closed form](#closed-form): the slope is the covariance of weight and mileage over
-# the variance of weight ([Gauss, 1809](#gauss1809)).
+# At the bottom both derivatives are zero. The first says that the errors add up to nothing, so the line passes
+# through the mean weight and the mean mileage. Put into the second, it gives the [closed form](#closed-form): the
+# slope is the covariance of weight and mileage over the variance of weight ([Gauss, 1809](#gauss1809)).
 
 # %%
 show(source(closed_form))
@@ -389,13 +426,14 @@ np.testing.assert_allclose([scaled.slope, scaled.intercept], [best.slope, best.i
 show(regression_line(weight, mileage, best.at, x_name="weight (lb)", y_name="MPG", title="the best line"))
 
 # %% [markdown]
-# If the answer can be written down, why walk? Because it can be written down for a line and for little else. A single bend in the model
-# (lesson 8) and the closed form is gone; the walk stays as it is.
+# If the answer can be written down, why walk? Because it can be written down for a line and for little else. A
+# single bend in the model (lesson 8) and the closed form is gone; the walk stays as it is.
 #
 # ## How good is it, on other cars?
 #
-# Each figure above is judged on the cars the line was fitted to. A fair one judges each car by a line that never saw it: deal the cars
-# into ten parts, fit to nine, judge the tenth. The recipe `cars` does it over five ways of dealing:
+# Each figure above is judged on the cars the line was fitted to. A fair one judges each car by a line that never
+# saw it: deal the cars into ten parts, fit to nine, judge the tenth. The recipe `cars` does it over five ways of
+# dealing:
 
 # %%
 KEY, MSE, MAE = "cars data=auto-mpg", "mean_squared_error", "mean_absolute_error"
@@ -418,10 +456,11 @@ assert quote(KEY, "closed form", "test", MSE).mean > quote(KEY, "closed form", "
 assert quote(KEY, "grid search 5 x 5", "test", MSE).mean == quote(KEY, "grid search 5 x 5", "fit", MSE).mean
 
 # %% [markdown]
-# The spread is that of dealing the cars anew. The cars held out are worse by the little that two parameters can bend to 392 cars. The
-# walk in pounds is far outside the spread, on either. The 25 lines cannot bend at all: the same one wins every time, and it looks best
-# because whoever chose the grid knew where the line lies. The squared error is in squared miles per gallon; the mean absolute error is in
-# miles per gallon, and says that the best line is about three of them off.
+# The spread is that of dealing the cars anew. The cars held out are worse by the little that two parameters can
+# bend to 392 cars. The walk in pounds is far outside the spread, on either. The 25 lines cannot bend at all: the
+# same one wins every time, and it looks best because whoever chose the grid knew where the line lies. The squared
+# error is in squared miles per gallon; the mean absolute error is in miles per gallon, and says that the best line
+# is about three of them off.
 
 
 # %%
@@ -430,8 +469,17 @@ def held_out() -> Picture:
 
     def paint(ax):
         for i, name in enumerate(ways):
-            ax.plot(quote(KEY, name, "fit", MSE).mean, i, "o", color=TRAIN, markersize=5, label="fitted" if i == 0 else None)
-            ax.plot(quote(KEY, name, "test", MSE).mean, i, "s", color=VALID, markersize=5, label="held out" if i == 0 else None)
+            ax.plot(
+                quote(KEY, name, "fit", MSE).mean, i, "o", color=TRAIN, markersize=5, label="fitted" if i == 0 else None
+            )
+            ax.plot(
+                quote(KEY, name, "test", MSE).mean,
+                i,
+                "s",
+                color=VALID,
+                markersize=5,
+                label="held out" if i == 0 else None,
+            )
         ax.axvline(quote(KEY, "closed form", "fit", MSE).mean, color=THIRD, linewidth=0.8)
         ax.set_yticks(range(len(ways)), ways)
         ax.set(xlabel="mean squared error (MPG squared)")
@@ -447,17 +495,19 @@ show(held_out())
 # ## What people get wrong
 #
 # - A flat loss is taken for the end. It may be a valley. Try another unit, or look at the size of the gradient.
-# - The learning rate is blamed. In pounds no rate works: below $2/\lambda_{\max}$ it stalls, above it explodes, as the table showed.
-# - The inputs are standardised for training and forgotten at prediction. A line found in standard deviations must be fed standard
-#   deviations, with the mean and spread of the *training* cars (exercise 1).
+# - The learning rate is blamed. In pounds no rate works: below $2/\lambda_{\max}$ it stalls, above it explodes, as
+#   the table showed.
+# - The inputs are standardised for training and forgotten at prediction. A line found in standard deviations must
+#   be fed standard deviations, with the mean and spread of the *training* cars (exercise 1).
 # - The noise is made and not added, or no points are held out: then a loss of zero is reported, and says nothing.
 #
 # ## Exercises
 #
 # ### Exercise 1: back to pounds
 #
-# A line over standardised weights has intercept $b$ and slope $m$. Write `back_to_pounds(b, m, mean, sd)`: the pair (intercept, slope) of
-# the same line over weights in pounds. A right answer predicts the same mileage for every car.
+# A line over standardised weights has intercept $b$ and slope $m$. Write `back_to_pounds(b, m, mean, sd)`: the pair
+# (intercept, slope) of the same line over weights in pounds. A right answer predicts the same mileage for every
+# car.
 
 
 # %%
@@ -483,8 +533,8 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: the largest learning rate
 #
-# Write `largest_rate(x)`: the learning rate above which gradient descent on the mean squared error of a line explodes. A right answer
-# converges at 0.99 of it and explodes at 1.01 of it, for any `x`.
+# Write `largest_rate(x)`: the learning rate above which gradient descent on the mean squared error of a line
+# explodes. A right answer converges at 0.99 of it and explodes at 1.01 of it, for any `x`.
 
 
 # %%
@@ -500,7 +550,9 @@ def check_largest_rate(largest_rate):
                 far = far or abs(b) + abs(m) > 100
                 if far:
                     break
-            assert far == explodes, f"at {share} of your rate it {'explodes' if far else 'does not explode'}: which eigenvalue counts?"
+            assert far == explodes, (
+                f"at {share} of your rate it {'explodes' if far else 'does not explode'}: which eigenvalue counts?"
+            )
 
 
 # %% tags=["solution"]
@@ -515,9 +567,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: one step, in pounds
 #
-# Standardising cured the valley by changing the unit. [Newton's method](#newton-method) cures it by asking the Hessian: it takes
-# $H^{-1}$ times the gradient off the parameters. Write `newton_step(b, m, x, y)`, which gives the new `(b, m)`. A right answer arrives at
-# the best line in a single step, from anywhere, in pounds.
+# Standardising cured the valley by changing the unit. [Newton's method](#newton-method) cures it by asking the
+# Hessian: it takes $H^{-1}$ times the gradient off the parameters. Write `newton_step(b, m, x, y)`, which gives the
+# new `(b, m)`. A right answer arrives at the best line in a single step, from anywhere, in pounds.
 
 
 # %%
@@ -525,7 +577,9 @@ def check_newton_step(newton_step):
     for start in ((35.0, 0.0), (0.0, 0.01)):
         b, m = newton_step(*start, weight, mileage)
         got = float(squared_error(weight, mileage, b, m))
-        assert got < errors["the best there is"] + 1e-6, f"mean squared error {got:.3f} after one step; does the step use all of H?"
+        assert got < errors["the best there is"] + 1e-6, (
+            f"mean squared error {got:.3f} after one step; does the step use all of H?"
+        )
 
 
 # %% tags=["solution"]
@@ -542,8 +596,8 @@ refuses(
 #
 # - Least squares and why squares: [Gauss, 1809](#gauss1809), *Theoria motus*, section 179.
 # - Gradient descent: [Cauchy, 1847](#cauchy1847).
-# - Why the condition number decides: [Boyd and Vandenberghe, 2004](#boyd2004), section 9.3; why inputs are standardised:
-#   [LeCun et al., 1998](#lecun1998b), section 4.3.
+# - Why the condition number decides: [Boyd and Vandenberghe, 2004](#boyd2004), section 9.3; why inputs are
+#   standardised: [LeCun et al., 1998](#lecun1998b), section 4.3.
 # - The cars: [Quinlan, 1993](#quinlan1993).
-# - The course this lesson follows: [Fundamentals of Deep Learning](#fdl), notebook 1. The twenty points: the tutorial for
-#   [NCSA's HAL cluster](#pytorchadventures), whose forgotten noise is the fault shown above.
+# - The course this lesson follows: [Fundamentals of Deep Learning](#fdl), notebook 1. The twenty points: the tutorial
+#   for [NCSA's HAL cluster](#pytorchadventures), whose forgotten noise is the fault shown above.

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # From a line to a network
 #
-# A line cannot bend. Put a second layer behind it and it still cannot; put one small function between the two and it can follow any
-# curve. What does that function add, and does the network then know more about cars, or only about the cars it has seen?
+# A line cannot bend. Put a second layer behind it and it still cannot; put one small function between the two and
+# it can follow any curve. What does that function add, and does the network then know more about cars, or only
+# about the cars it has seen?
 
 # %% tags=["about"]
 covers = ["L06", "L07"]
@@ -26,9 +27,10 @@ from rungbook.recipes.quotes import quote
 # %% [markdown]
 # ## The same line three times
 #
-# Lesson 7 fitted a line with one input. With two inputs nothing changes but the sizes: a [linear layer](#linear-layer) multiplies a batch
-# of rows by a weight for each input and adds a bias. Here are 1,000 points of $y = 2 x_1 - 3.4 x_2 + 4.2$ with a little noise, of which 800
-# are for training, and the training loop three times, from the same start over the same batches of ten.
+# Lesson 7 fitted a line with one input. With two inputs nothing changes but the sizes: a [linear
+# layer](#linear-layer) multiplies a batch of rows by a weight for each input and adds a bias. Here are 1,000 points
+# of $y = 2 x_1 - 3.4 x_2 + 4.2$ with a little noise, of which 800 are for training, and the training loop three
+# times, from the same start over the same batches of ten.
 #
 # First everything by hand, the gradient too:
 
@@ -43,8 +45,8 @@ by_hand = by_formula(x, y, *start, batches, 0.03)
 print(f"{len(x)} points, {len(batches)} steps: weights {by_hand[0].flatten().tolist()}, bias {by_hand[1].item():.4f}")
 
 # %% [markdown]
-# Then with the derivatives left to autograd, and last the concise form, as you will write it from now on: a layer, a loss, an optimiser.
-# The concise form runs twice, once with torch's parts and once with ours.
+# Then with the derivatives left to autograd, and last the concise form, as you will write it from now on: a layer,
+# a loss, an optimiser. The concise form runs twice, once with torch's parts and once with ours.
 
 # %%
 from rungbook.scratch import nn as own_nn
@@ -93,14 +95,16 @@ for name in ("autograd", "torch.nn, torch.optim", "rungbook.scratch"):
 torch.testing.assert_close(ends["formula"], ends["least squares"], rtol=0, atol=3e-3)
 
 # %% [markdown]
-# The three ways that walk by the formula's gradient end at the same numbers; least squares, which goes all the way, is a step further.
-# Over five seeds, on 10,000 new points, the recipe `line_by_hand` finds a mean squared error
+# The three ways that walk by the formula's gradient end at the same numbers; least squares, which goes all the way,
+# is a step further. Over five seeds, on 10,000 new points, the recipe `line_by_hand` finds a mean squared error
 # of <!-- ledger: line_by_hand | by hand | test mean_squared_error -->0.000101 ± 1e-06<!-- / --> by hand and
-# of <!-- ledger: line_by_hand | Learner | test mean_squared_error -->0.000101 ± 1e-06<!-- / --> by the library's Learner. The variance of
-# the noise, below which nothing can go, is <!-- ledger: line_by_hand | limit mean_squared_error -->0.0001<!-- / -->.
+# of <!-- ledger: line_by_hand | Learner | test mean_squared_error -->0.000101 ± 1e-06<!-- / --> by the library's
+# Learner. The variance of the noise, below which nothing can go,
+# is <!-- ledger: line_by_hand | limit mean_squared_error -->0.0001<!-- / -->.
 #
-# One trap: the course's version by hand halves the squared error, its short version does not. Half the loss has half the gradient, so the
-# two take steps of different length at the same [learning rate](#learning-rate), and end at different numbers:
+# One trap: the course's version by hand halves the squared error, its short version does not. Half the loss has
+# half the gradient, so the two take steps of different length at the same [learning rate](#learning-rate), and end
+# at different numbers:
 
 # %%
 halved = by_formula(x, y, *start, batches, 0.03 / 2)  # the steps that half the loss would take
@@ -111,9 +115,9 @@ assert apart > 1e-6
 # %% [markdown]
 # ## The cars, by a layer and Adam
 #
-# The cars of lesson 7 again: 392 of a world made like Auto-MPG, and 5,000 new ones to judge by. The course gives the line to
-# [Adam](#adam), with a learning rate of 1 and 70 steps. A rate of 1 sounds wild. Adam divides the gradient by its own size, so that its
-# first step is as long as the learning rate, whatever the slope:
+# The cars of lesson 7 again: 392 of a world made like Auto-MPG, and 5,000 new ones to judge by. The course gives
+# the line to [Adam](#adam), with a learning rate of 1 and 70 steps. A rate of 1 sounds wild. Adam divides the
+# gradient by its own size, so that its first step is as long as the learning rate, whatever the slope:
 
 # %%
 from rungbook.recipes.book.cars import cars_table, closed_form, squared_error
@@ -145,7 +149,9 @@ class Cars:
 
 
 first = Cars(None, seed=0)
-mileage = torch.tensor(first.own.MPG.to_numpy(dtype="float32"))[:, None]  # as the course has it: only the weight is standardised
+mileage = torch.tensor(first.own.MPG.to_numpy(dtype="float32"))[
+    :, None
+]  # as the course has it: only the weight is standardised
 torch.manual_seed(0)
 model = nn.Linear(1, 1)
 adam = torch.optim.Adam(model.parameters(), lr=1.0)
@@ -160,22 +166,26 @@ weight_lb = first.own.WGT.to_numpy()
 exact = closed_form(weight_lb, first.own.MPG.to_numpy())
 best = float(squared_error(weight_lb, first.own.MPG.to_numpy(), exact.intercept, exact.slope))
 end = F.mse_loss(model(first.z), mileage).item()
-print(f"first step: {np.round(np.subtract(way[1], way[0]), 3).tolist()}; after 70 steps {end - best:.2g} above the best line")
+print(
+    f"first step: {np.round(np.subtract(way[1], way[0]), 3).tolist()}; after 70 steps {end - best:.2g} above the best line"
+)
 assert np.allclose(np.abs(np.subtract(way[1], way[0])), 1, atol=1e-3)
 assert 0 < end - best < 2
 
 # %% [markdown]
-# An intercept of about 23 is 23 such steps away: that is why the rate is 1, and why it would be far too much for a target that is
-# standardised too, as ours are from here on. The course's 18.776 on the real cars, where the best line has 18.677, is the same thing: 70
-# steps end a little short. The line is no better for being called a layer.
+# An intercept of about 23 is 23 such steps away: that is why the rate is 1, and why it would be far too much for a
+# target that is standardised too, as ours are from here on. The course's 18.776 on the real cars, where the best
+# line has 18.677, is the same thing: 70 steps end a little short. The line is no better for being called a layer.
 #
 # ## Two layers are one
 #
-# Put a second linear layer behind the first, with any number of units in between. Does the model get richer? Multiply it out:
+# Put a second linear layer behind the first, with any number of units in between. Does the model get richer?
+# Multiply it out:
 #
 # $$W_2 (W_1 x + b_1) + b_2 = (W_2 W_1) x + (W_2 b_1 + b_2).$$
 #
-# It is a line again, whatever is in between. The library's function does this multiplication for as many layers as you like:
+# It is a line again, whatever is in between. The library's function does this multiplication for as many layers as
+# you like:
 
 # %%
 from rungbook.models.tabular.mlp import MLP
@@ -187,18 +197,25 @@ deep = MLP(1, 1, hidden=(10, 20, 10), activation="identity").double()
 z = torch.linspace(-3, 3, 61, dtype=torch.float64)[:, None]
 slope, bend = stacked_line(deep)
 with torch.no_grad():
-    print(f"{sum(p.numel() for p in deep.parameters())} weights, and all they say is {slope.item():.4f} z + {bend.item():.4f}")
+    print(
+        f"{sum(p.numel() for p in deep.parameters())} weights, and all they say is {slope.item():.4f} z + {bend.item():.4f}"
+    )
     torch.testing.assert_close(deep(z), slope * z + bend, rtol=0, atol=1e-12)
 
 # %% [markdown]
 # ## What one ReLU adds: a kink
 #
-# Between the layers belongs a function that is no line, the [activation](#activation). The plainest is the [ReLU](#relu),
-# $\max(0, s)$. A hidden unit with weight $w$, bias $c$ and outgoing weight $a$ contributes $a \max(0, w z + c)$: nothing on one side of the
-# point $z = -c/w$, a slope of $a w$ on the other. At that point the slope jumps by $a |w|$. Nothing else happens: one unit, one kink.
+# Between the layers belongs a function that is no line, the [activation](#activation). The plainest is the
+# [ReLU](#relu), $\max(0, s)$. A hidden unit with weight $w$, bias $c$ and outgoing weight $a$ contributes
+# $a \max(0, w z + c)$: nothing on one side of the point $z = -c/w$, a slope of $a w$ on the other. At that point the
+# slope jumps by $a |w|$. Nothing else happens: one unit, one kink.
 
 # %%
-units = [("relu(z)", [(1.0, 1.0, 0.0)]), ("-2 relu(1 - z)", [(-2.0, -1.0, 1.0)]), ("both added", [(1.0, 1.0, 0.0), (-2.0, -1.0, 1.0)])]
+units = [
+    ("relu(z)", [(1.0, 1.0, 0.0)]),
+    ("-2 relu(1 - z)", [(-2.0, -1.0, 1.0)]),
+    ("both added", [(1.0, 1.0, 0.0), (-2.0, -1.0, 1.0)]),
+]
 
 
 def paint_units(name, parts):
@@ -216,8 +233,8 @@ said = "; ".join(f"{name}: kinks at {', '.join(f'{-c / w:g}' for _, w, c in part
 show(sheet([paint_units(*unit) for unit in units], f"Hidden units and their sum. {said}.", columns=3))
 
 # %% [markdown]
-# So a network with one hidden layer of $n$ ReLUs is a chain of at most $n + 1$ straight pieces. Check it on a network with random weights:
-# the slope changes at the computed places, by the computed amount, and nowhere else.
+# So a network with one hidden layer of $n$ ReLUs is a chain of at most $n + 1$ straight pieces. Check it on a network
+# with random weights: the slope changes at the computed places, by the computed amount, and nowhere else.
 
 # %%
 torch.manual_seed(3)
@@ -242,8 +259,9 @@ show(
 torch.testing.assert_close(slopes.diff(), jumps, rtol=0, atol=1e-9)
 
 # %% [markdown]
-# Enough straight pieces follow any curve. Below, the kinks are put at even distances by hand and only the outgoing weights are fitted, by
-# least squares, so that nothing depends on luck. With twice the units the largest error falls to about a quarter. Move the number of units:
+# Enough straight pieces follow any curve. Below, the kinks are put at even distances by hand and only the outgoing
+# weights are fitted, by least squares, so that nothing depends on luck. With twice the units the largest error
+# falls to about a quarter. Move the number of units:
 
 
 # %%
@@ -254,7 +272,9 @@ curve = torch.sin(2 * grid) + 0.3 * grid
 def by_units(n: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The curve as well as n ReLUs with evenly spread kinks can follow it, and where the kinks are."""
     places = torch.linspace(-3, 3, n + 1, dtype=torch.float64)[:-1]
-    hidden = torch.cat([torch.ones(len(grid), 1, dtype=torch.float64), torch.relu(grid[:, None] - places)], 1)  # (601, 1 + n)
+    hidden = torch.cat(
+        [torch.ones(len(grid), 1, dtype=torch.float64), torch.relu(grid[:, None] - places)], 1
+    )  # (601, 1 + n)
     return hidden @ torch.linalg.lstsq(hidden, curve[:, None]).solution[:, 0], places
 
 
@@ -280,14 +300,15 @@ print({n: round(error, 5) for n, error in worst.items()})
 assert 2.5 < worst[16] / worst[32] < 6 and 2.5 < worst[32] / worst[64] < 6
 
 # %% [markdown]
-# That one hidden layer can follow any continuous curve is a theorem ([Cybenko, 1989](#cybenko1989); for every activation that is no
-# polynomial: [Leshno et al., 1993](#leshno1993)). It says that good weights exist. It says neither that gradient descent finds them, nor
-# that a curve through the training points is right between them.
+# That one hidden layer can follow any continuous curve is a theorem ([Cybenko, 1989](#cybenko1989); for every
+# activation that is no polynomial: [Leshno et al., 1993](#leshno1993)). It says that good weights exist. It says
+# neither that gradient descent finds them, nor that a curve through the training points is right between them.
 #
 # ## Seven models on the same cars
 #
-# A line, two linear layers, 1 ReLU, 5 ReLU, 5 [sigmoids](#sigmoid) (smooth steps instead of kinks), two hidden layers of ten, and 1,000
-# ReLU. All get the same 150 steps of Adam and the same learning rate, which rises and falls; five seeds draw new cars and new weights.
+# A line, two linear layers, 1 ReLU, 5 ReLU, 5 [sigmoids](#sigmoid) (smooth steps instead of kinks), two hidden
+# layers of ten, and 1,000 ReLU. All get the same 150 steps of Adam and the same learning rate, which rises and
+# falls; five seeds draw new cars and new weights.
 
 # %%
 from rungbook.data.worlds.registry import make_world
@@ -312,7 +333,10 @@ def train(hidden: tuple[int, ...], cars: Cars, seed: int, activation: str = "rel
 
 
 sets = [first, *(Cars(None, seed) for seed in range(1, 5))]
-models = {name: [train(cars=cars, seed=seed, **kind) for seed, cars in enumerate(sets)] for name, kind in CarsNetwork.variants.items()}
+models = {
+    name: [train(cars=cars, seed=seed, **kind) for seed, cars in enumerate(sets)]
+    for name, kind in CarsNetwork.variants.items()
+}
 errors = {name: [cars.errors(one) for one, cars in zip(each, sets, strict=True)] for name, each in models.items()}
 
 
@@ -331,7 +355,13 @@ def paint_model(name):
         line = torch.linspace(-1.6, 2.4, 161)[:, None]
         with torch.no_grad():
             for i, one in enumerate(models[name]):
-                ax.plot(line[:, 0], one(line)[:, 0], color=VALID if i == 0 else FOURTH, linewidth=1.8 if i == 0 else 0.7, zorder=3 - i)
+                ax.plot(
+                    line[:, 0],
+                    one(line)[:, 0],
+                    color=VALID if i == 0 else FOURTH,
+                    linewidth=1.8 if i == 0 else 0.7,
+                    zorder=3 - i,
+                )
         ax.set(title=name, xlabel="weight (standardised)", ylabel="MPG (stand.)", ylim=(-2.8, 2.8))
 
     return paint
@@ -351,10 +381,11 @@ show(
 # Four things to see.
 #
 # - *Two linear layers* are the line, as the multiplication said.
-# - *One ReLU* is a matter of luck. It can fall dead: where $w z + c$ is below zero for every car, its output is zero, its
-#   [gradient](#gradient) is zero, and nothing will ever move it. The model then says the mean for every car.
-# - *1,000 ReLU* fit the cars they learned from better than the line at every seed, and new cars worse at every seed. In this world the
-#   truth is a line. What the network learned beyond it is the noise of 392 cars: [overfitting](#overfitting).
+# - *One ReLU* is a matter of luck. It can fall dead: where $w z + c$ is below zero for every car, its output is zero,
+#   its [gradient](#gradient) is zero, and nothing will ever move it. The model then says the mean for every car.
+# - *1,000 ReLU* fit the cars they learned from better than the line at every seed, and new cars worse at every
+#   seed. In this world the truth is a line. What the network learned beyond it is the noise of 392 cars:
+#   [overfitting](#overfitting).
 # - No curve comes below the variance of the noise on new cars, by more than chance.
 
 # %%
@@ -387,15 +418,22 @@ small = {
     "a line": [cars.errors(train((), cars, seed)) for seed, cars in enumerate(few)],
     "1000 ReLU": [cars.errors(train((1000,), cars, seed, steps=300)) for seed, cars in enumerate(few)],
 }
-show(table([{"model, 30 cars": name, **{s: told([e[s] for e in each]) for s in splits}} for name, each in small.items()]))
+show(
+    table([{"model, 30 cars": name, **{s: told([e[s] for e in each]) for s in splits}} for name, each in small.items()])
+)
 assert all(
-    w["train"] < 0.9 * e["train"] and w["new cars"] > e["new cars"] + 2 for w, e in zip(small["1000 ReLU"], small["a line"], strict=True)
+    w["train"] < 0.9 * e["train"] and w["new cars"] > e["new cars"] + 2
+    for w, e in zip(small["1000 ReLU"], small["a line"], strict=True)
 )
 
 
 def gaps() -> Picture:
     """Error on train and on new cars, a line a seed."""
-    rows = [(f"{name}, {n} cars", each[name]) for n, each in ((392, errors), (30, small)) for name in ("a line", "1000 ReLU")]
+    rows = [
+        (f"{name}, {n} cars", each[name])
+        for n, each in ((392, errors), (30, small))
+        for name in ("a line", "1000 ReLU")
+    ]
 
     def paint(ax):
         for i, (_, each) in enumerate(rows):
@@ -410,7 +448,10 @@ def gaps() -> Picture:
         ax.set(xlabel="mean squared error (MPG squared)")
         ax.legend(frameon=False, loc="upper right")
 
-    said = "; ".join(f"{name}: train {told([e['train'] for e in each])}, new {told([e['new cars'] for e in each])}" for name, each in rows)
+    said = "; ".join(
+        f"{name}: train {told([e['train'] for e in each])}, new {told([e['new cars'] for e in each])}"
+        for name, each in rows
+    )
     return draw(paint, f"Errors on train and on new cars, five seeds each. {said}.", size=(4.8, 2.8))
 
 
@@ -419,8 +460,8 @@ show(gaps())
 # %% [markdown]
 # ## The real cars
 #
-# The course judges its networks on the cars they were trained on, and there the widest is the best, with 16.569. The recipe
-# `cars_network` does the same ("fit"), and beside it holds out a fifth of the cars ("test"):
+# The course judges its networks on the cars they were trained on, and there the widest is the best, with 16.569.
+# The recipe `cars_network` does the same ("fit"), and beside it holds out a fifth of the cars ("test"):
 
 # %%
 KEY = "cars_network data=auto-mpg"
@@ -449,21 +490,23 @@ print("1 ReLU on the real cars, seed by seed:", [round(v, 1) for v in single])
 assert min(single) < 20 and max(single) > 60
 for name in ("5 ReLU", "5 sigmoid", "3 layers", "1000 ReLU"):
     gain = np.subtract(entry.figure("a line", "test", MSE)["values"], entry.figure(name, "test", MSE)["values"])
-    print(f"{name} against the line on test, split by split: {told(list(gain))} better, {np.sum(gain > 0)} of {len(gain)} splits")
+    print(
+        f"{name} against the line on test, split by split: {told(list(gain))} better, {np.sum(gain > 0)} of {len(gain)} splits"
+    )
     assert abs(gain.mean()) < gain.std(ddof=1)  # within one standard deviation: no verdict
 
 # %% [markdown]
-# On the cars they were fitted to, every curve of five units or more beats the line by far more than the spread: 5 ReLU
-# have <!-- ledger: cars_network data=auto-mpg | 5 ReLU | fit mean_squared_error -->17.371 ± 0.050<!-- / -->, the
-# line <!-- ledger: cars_network data=auto-mpg | a line | fit mean_squared_error -->18.715 ± 0.018<!-- / -->. On test the differences
-# drown in the draw of 79 cars: whether a curve is better than a line for real cars cannot be told from these five splits. That is the
-# honest answer, and it could not have come from the first column.
+# On the cars they were fitted to, every curve of five units or more beats the line by far more than the spread: 5
+# ReLU have <!-- ledger: cars_network data=auto-mpg | 5 ReLU | fit mean_squared_error -->17.371 ± 0.050<!-- / -->, the
+# line <!-- ledger: cars_network data=auto-mpg | a line | fit mean_squared_error -->18.715 ± 0.018<!-- / -->. On test
+# the differences drown in the draw of 79 cars: whether a curve is better than a line for real cars cannot be told
+# from these five splits. That is the honest answer, and it could not have come from the first column.
 #
 # ## What people get wrong
 #
 # - Layers are stacked without an activation between them. Nothing fails; the model is a line with many weights.
-# - An activation is put behind the *last* layer. A ReLU there can never say a number below zero, and a standardised target is below zero
-#   half of the time.
+# - An activation is put behind the *last* layer. A ReLU there can never say a number below zero, and a standardised
+#   target is below zero half of the time.
 # - Networks are compared on the points they were trained on. The widest wins.
 # - One seed is run. With a single ReLU, of two careful people one reports 18 and the other 60.
 #
@@ -471,8 +514,8 @@ for name in ("5 ReLU", "5 sigmoid", "3 layers", "1000 ReLU"):
 #
 # ### Exercise 1: collapse
 #
-# Write `collapse(layers)`: a list of `nn.Linear` one after another becomes a single `nn.Linear` that answers the same. A right answer
-# agrees in float64 for every input, for any number of layers.
+# Write `collapse(layers)`: a list of `nn.Linear` one after another becomes a single `nn.Linear` that answers the
+# same. A right answer agrees in float64 for every input, for any number of layers.
 
 
 # %%
@@ -482,9 +525,13 @@ def check_collapse(collapse):
         layers = [nn.Linear(i, o, dtype=torch.float64) for i, o in pairwise(widths)]
         x = torch.randn(7, widths[0], dtype=torch.float64)
         one = collapse(layers)
-        assert tuple(one.weight.shape) == (widths[-1], widths[0]), f"the weight is {tuple(one.weight.shape)}: which product of matrices?"
+        assert tuple(one.weight.shape) == (widths[-1], widths[0]), (
+            f"the weight is {tuple(one.weight.shape)}: which product of matrices?"
+        )
         with torch.no_grad():
-            assert torch.allclose(one(x), nn.Sequential(*layers)(x)), "it answers something else; do the biases go through later layers?"
+            assert torch.allclose(one(x), nn.Sequential(*layers)(x)), (
+                "it answers something else; do the biases go through later layers?"
+            )
 
 
 # %% tags=["solution"]
@@ -510,8 +557,9 @@ refuses(check_collapse, lambda layers: collapsed(layers, biases=False), last_onl
 # %% [markdown]
 # ### Exercise 2: where are the kinks?
 #
-# Write `kinks(layer)`: for a hidden layer `nn.Linear(1, n)` in front of a ReLU the places of its kinks, sorted. A unit whose weight is zero
-# has none. A right answer names each place where the slope of some network with this layer jumps.
+# Write `kinks(layer)`: for a hidden layer `nn.Linear(1, n)` in front of a ReLU the places of its kinks, sorted. A
+# unit whose weight is zero has none. A right answer names each place where the slope of some network with this
+# layer jumps.
 
 
 # %%
@@ -543,14 +591,17 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: a tent
 #
-# Write `tent()`: a network `nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 1))` that is 0 up to $z = 0$, rises to 1 at $z = 1$,
-# falls to 0 at $z = 2$, and stays there. A right answer is exact. Tents side by side build any curve of straight pieces.
+# Write `tent()`: a network `nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 1))` that is 0 up to $z = 0$, rises
+# to 1 at $z = 1$, falls to 0 at $z = 2$, and stays there. A right answer is exact. Tents side by side build any curve
+# of straight pieces.
 
 
 # %%
 def check_tent(tent):
     net = tent()
-    assert [type(part).__name__ for part in net] == ["Linear", "ReLU", "Linear"] and net[0].out_features == 3, "three units, one ReLU layer"
+    assert [type(part).__name__ for part in net] == ["Linear", "ReLU", "Linear"] and net[0].out_features == 3, (
+        "three units, one ReLU layer"
+    )
     z = torch.tensor([-5.0, 0.0, 0.5, 1.0, 1.5, 2.0, 7.0])[:, None]
     with torch.no_grad():
         got = net(z)[:, 0]
@@ -581,10 +632,10 @@ refuses(
 # %% [markdown]
 # ## Sources
 #
-# - One hidden layer follows any curve: [Cybenko, 1989](#cybenko1989) for sigmoids, [Leshno et al., 1993](#leshno1993) for every activation
-#   that is no polynomial.
+# - One hidden layer follows any curve: [Cybenko, 1989](#cybenko1989) for sigmoids, [Leshno et al.,
+#   1993](#leshno1993) for every activation that is no polynomial.
 # - ReLU in networks: [Nair and Hinton, 2010](#nair2010); units that die: [Maas et al., 2013](#maas2013).
 # - Adam: [Kingma and Ba, 2015](#kingma2015).
 # - The line by hand and concise: [Zhang et al., 2023](#zhang2023), sections 3.4 and 3.5.
-# - The courses this lesson follows: [Fundamentals of Deep Learning](#fdl), notebook 2, and the
-#   [Deep Learning Handbook](#dlh), linear regression. The cars: [Quinlan, 1993](#quinlan1993).
+# - The courses this lesson follows: [Fundamentals of Deep Learning](#fdl), notebook 2, and the [Deep Learning
+#   Handbook](#dlh), linear regression. The cars: [Quinlan, 1993](#quinlan1993).

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Too much power
 #
-# A model with more freedom comes closer to the points it is given. From some point on it gets worse on points it has not seen. Where is
-# that point, how do you notice it, and what can you do about it?
+# A model with more freedom comes closer to the points it is given. From some point on it gets worse on points it
+# has not seen. Where is that point, how do you notice it, and what can you do about it?
 
 # %% tags=["about"]
 covers = ["L08", "L09", "L11", "L12", "L13", "S1-3"]
@@ -24,9 +24,10 @@ from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, draw,
 # %% [markdown]
 # ## Thirty points and a polynomial
 #
-# In a *world* the data are made by a rule we know, so the best possible score is known too. Here $y$ is a polynomial of degree 3 in $x$
-# plus [noise](#noise) with variance 1, and $x$ is drawn from the standard normal distribution. A model that knew the polynomial itself
-# would have a [mean squared error](#mean-squared-error) of 1. Nothing can do better on new points.
+# In a *world* the data are made by a rule we know, so the best possible score is known too. Here $y$ is a
+# polynomial of degree 3 in $x$ plus [noise](#noise) with variance 1, and $x$ is drawn from the standard normal
+# distribution. A model that knew the polynomial itself would have a [mean squared error](#mean-squared-error) of 1.
+# Nothing can do better on new points.
 
 # %%
 world = make_world("world:polynomial(noise=1)")
@@ -47,8 +48,8 @@ def terms(x, degree):
 
 
 # %% [markdown]
-# The model is a straight line in the terms $x, x^2/2!, x^3/3!, \ldots$ The [degree](#degree) says how many terms it is given. Lesson 7
-# found the best line by least squares in one go; the same function does it here.
+# The model is a straight line in the terms $x, x^2/2!, x^3/3!, \ldots$ The [degree](#degree) says how many terms it
+# is given. Lesson 7 found the best line by least squares in one go; the same function does it here.
 
 # %%
 from rungbook.recipes.book.lines import least_squares
@@ -92,9 +93,9 @@ def fitted_curve(degree) -> Picture:
 show(Slider("degree", {str(d): fitted_curve(d) for d in (1, 2, 3, 5, 8, 12, 20)}, start="3"))
 
 # %% [markdown]
-# Degree 1 cannot bend: it [underfits](#underfitting). Degree 20 goes through nearly every point and swings in between: it
-# [overfits](#overfitting). One draw of 30 points may be lucky, so here are twenty, with the error on the points fitted and on new points.
-# New points outside the stretch of the thirty are left out for now.
+# Degree 1 cannot bend: it [underfits](#underfitting). Degree 20 goes through nearly every point and swings in
+# between: it [overfits](#overfitting). One draw of 30 points may be lucky, so here are twenty, with the error on
+# the points fitted and on new points. New points outside the stretch of the thirty are left out for now.
 
 # %%
 DEGREES = (1, 2, 3, 4, 5, 6, 8, 12, 20)
@@ -112,7 +113,14 @@ for seed in range(DRAWS):
         errors[d]["all"].append(squares.mean().item())
 
 middle = {d: {k: median(v) for k, v in errors[d].items()} for d in DEGREES}
-show(table([{"degree": d, "train": m["train"], "new, inside": m["inside"], "new, all": m["all"]} for d, m in middle.items()]))
+show(
+    table(
+        [
+            {"degree": d, "train": m["train"], "new, inside": m["inside"], "new, all": m["all"]}
+            for d, m in middle.items()
+        ]
+    )
+)
 
 
 def plain_ticks(ax):
@@ -122,54 +130,73 @@ def plain_ticks(ax):
 def paint_errors(ax):
     for part, colour, name in (("train", TRAIN, "the 30 points"), ("inside", VALID, "new points")):
         for seed in range(DRAWS):
-            ax.plot(range(len(DEGREES)), [errors[d][part][seed] for d in DEGREES], color=colour, alpha=0.15, linewidth=0.8)
+            ax.plot(
+                range(len(DEGREES)), [errors[d][part][seed] for d in DEGREES], color=colour, alpha=0.15, linewidth=0.8
+            )
         ax.plot(range(len(DEGREES)), [middle[d][part] for d in DEGREES], "o-", color=colour, label=name)
     ax.axhline(LIMIT, color=THIRD, linewidth=1.2)
     ax.text(len(DEGREES) - 0.8, LIMIT * 1.15, "best possible", color=THIRD, ha="right", fontsize=8)
-    ax.set(xticks=range(len(DEGREES)), xticklabels=DEGREES, xlabel="degree", ylabel="mean squared error", yscale="log", ylim=(0.2, 1e4))
+    ax.set(
+        xticks=range(len(DEGREES)),
+        xticklabels=DEGREES,
+        xlabel="degree",
+        ylabel="mean squared error",
+        yscale="log",
+        ylim=(0.2, 1e4),
+    )
     plain_ticks(ax)
     ax.legend(frameon=False)
 
 
 best = min(DEGREES, key=lambda d: middle[d]["inside"])
 words = f"Over {DRAWS} draws: the error on the points fitted falls with every degree, from {middle[1]['train']:.3g} to"
-words += f" {middle[20]['train']:.3g}; on new points it falls to {middle[best]['inside']:.3g} at degree {best} and rises to"
+words += (
+    f" {middle[20]['train']:.3g}; on new points it falls to {middle[best]['inside']:.3g} at degree {best} and rises to"
+)
 words += f" {middle[20]['inside']:.3g} at degree 20."
 show(draw(paint_errors, words, size=(5.2, 3.2)))
 
-for seed in range(DRAWS):  # a polynomial of degree 4 can be one of degree 3: more freedom never fits its own points worse
+for seed in range(
+    DRAWS
+):  # a polynomial of degree 4 can be one of degree 3: more freedom never fits its own points worse
     on_own = [errors[d]["train"][seed] for d in DEGREES]
     assert all(b <= a * (1 + 1e-9) for a, b in pairwise(on_own))
 assert best == 3 and middle[3]["inside"] < 1.2 and middle[1]["inside"] > 3 and middle[12]["inside"] > 3
 assert middle[3]["train"] < LIMIT and middle[12]["train"] < middle[3]["train"]
 
 # %% [markdown]
-# Read the two lines together. On the points it learned from, the error falls all the way, and goes *below* the best possible. What lies
-# below 1 is noise learned by heart: it will not come again. So the error on the training points cannot tell you when to stop. Only points
-# that were not learned from can.
+# Read the two lines together. On the points it learned from, the error falls all the way, and goes *below* the best
+# possible. What lies below 1 is noise learned by heart: it will not come again. So the error on the training points
+# cannot tell you when to stop. Only points that were not learned from can.
 #
-# The last column of the table takes all new points, also those outside the stretch of the thirty. There a high power of $x$ grows without
-# bound. That is [extrapolation](#extrapolation), and it is nearly all of the error from degree 5 on.
+# The last column of the table takes all new points, also those outside the stretch of the thirty. There a high
+# power of $x$ grows without bound. That is [extrapolation](#extrapolation), and it is nearly all of the error from
+# degree 5 on.
 
 # %%
-print(f"new points, all of them: degree 3 {middle[3]['all']:.3g}, degree 5 {middle[5]['all']:.3g}, degree 12 {middle[12]['all']:.2g}")
+print(
+    f"new points, all of them: degree 3 {middle[3]['all']:.3g}, degree 5 {middle[5]['all']:.3g}, degree 12 {middle[12]['all']:.2g}"
+)
 assert middle[12]["all"] > 1e6 * middle[12]["inside"]
 
 # %% [markdown]
-# The recipe `polynomial` repeats this on 100 points with a tenth of the noise (best possible 0.01), by gradient descent. On new points
-# degree 3 has <!-- ledger: polynomial | degree 3 | test mean_squared_error -->0.01090 ± 0.00095<!-- / -->, degree 1
-# <!-- ledger: polynomial | degree 1 | test mean_squared_error -->11.42 ± 0.98<!-- / -->, and degree 20
-# <!-- ledger: polynomial | degree 20 | test mean_squared_error -->0.0356 ± 0.0075<!-- / -->, three times too much and yet tame. Its degree
-# 20 fits its own points worse than degree 3 does:
-# <!-- ledger: polynomial | degree 20 | train mean_squared_error -->0.0107 ± 0.0014<!-- / --> against
-# <!-- ledger: polynomial | degree 3 | train mean_squared_error -->0.0090 ± 0.0011<!-- / -->. Least squares could not do that; descent that
-# stops early can. It never reached the wild curve. Stopping early holds a model back, a fact we meet again below.
+# The recipe `polynomial` repeats this on 100 points with a tenth of the noise (best possible 0.01), by gradient
+# descent. On new points degree 3
+# has <!-- ledger: polynomial | degree 3 | test mean_squared_error -->0.01090 ± 0.00095<!-- / -->, degree
+# 1 <!-- ledger: polynomial | degree 1 | test mean_squared_error -->11.42 ± 0.98<!-- / -->, and degree
+# 20 <!-- ledger: polynomial | degree 20 | test mean_squared_error -->0.0356 ± 0.0075<!-- / -->, three times too much
+# and yet tame. Its degree 20 fits its own points worse than degree 3
+# does: <!-- ledger: polynomial | degree 20 | train mean_squared_error -->0.0107 ± 0.0014<!-- / -->
+# against <!-- ledger: polynomial | degree 3 | train mean_squared_error -->0.0090 ± 0.0011<!-- / -->. Least squares
+# could not do that; descent that stops early can. It never reached the wild curve. Stopping early holds a model
+# back, a fact we meet again below.
 
 # %% [markdown]
 # ## Two ways to be wrong
 #
-# Suppose you could draw the noise again, many times, and fit each time. You would get a bundle of curves. Two things can be wrong with a
-# bundle, [bias and variance](#bias-and-variance): its middle may be off the rule, and it may be wide.
+# Suppose you could draw the noise again, many times, and fit each time. You would get a bundle of curves. Two
+# things can be wrong with a bundle, [bias and variance](#bias-and-variance): its middle may be off the rule, and it
+# may be wide.
 
 # %%
 xs = x.sort().values
@@ -210,8 +237,8 @@ show(
 )
 
 # %% [markdown]
-# The error on new values at the same $x$ is a sum of three parts. Write $f$ for the rule, $\hat f$ for a fit, $\bar f$ for the middle of
-# the bundle:
+# The error on new values at the same $x$ is a sum of three parts. Write $f$ for the rule, $\hat f$ for a fit, $\bar f$
+# for the middle of the bundle:
 #
 # $$E(y - \hat f)^2 = \underbrace{\sigma^2}_{\text{noise}} + \underbrace{(f - \bar f)^2}_{\text{squared bias}}
 # + \underbrace{E(\hat f - \bar f)^2}_{\text{variance}}$$
@@ -224,10 +251,18 @@ rows = []
 for d, bundle in bundles.items():
     bias2, variance = split_up[d]
     distance = (bundle - truth(xs)).square().mean().item()
-    torch.testing.assert_close(bias2 + variance, distance, rtol=1e-10, atol=0)  # the two parts make up the whole, to rounding
+    torch.testing.assert_close(
+        bias2 + variance, distance, rtol=1e-10, atol=0
+    )  # the two parts make up the whole, to rounding
     theory = (d + 1) / 30
     rows.append(
-        {"degree": d, "squared bias": bias2, "variance": variance, "(degree + 1) / 30": theory, "error on new values": 1 + distance}
+        {
+            "degree": d,
+            "squared bias": bias2,
+            "variance": variance,
+            "(degree + 1) / 30": theory,
+            "error on new values": 1 + distance,
+        }
     )
     assert abs(variance / theory - 1) < 0.15
 show(table(rows))
@@ -235,14 +270,15 @@ assert split_up[1][0] > 1 and split_up[3][0] < 0.01  # degree 1 is off the rule,
 assert split_up[1][1] < split_up[3][1] < split_up[12][1]
 
 # %% [markdown]
-# Degree 1 is wrong in the same way each time. Degree 12 is right on average and wrong each time. With more points the variance shrinks as
-# $1/n$ and the bias stays, so the degree that pays grows with the data.
+# Degree 1 is wrong in the same way each time. Degree 12 is right on average and wrong each time. With more points
+# the variance shrinks as $1/n$ and the bias stays, so the degree that pays grows with the data.
 #
 # ## 200 inputs, 20 samples
 #
-# Now there are more inputs than samples: $y = 0.05 + \sum_{i=1}^{200} 0.01\,x_i + 0.01\,\varepsilon$, twenty samples to learn from.
-# Infinitely many lines go through all of them. [Weight decay](#weight-decay) makes the choice: it adds $\frac{\lambda}{2}\lVert w\rVert^2$
-# to the loss, so that long weights must earn their length. First by hand, as a penalty in the loss; here the bias is penalised too.
+# Now there are more inputs than samples: $y = 0.05 + \sum_{i=1}^{200} 0.01\,x_i + 0.01\,\varepsilon$, twenty samples
+# to learn from. Infinitely many lines go through all of them. [Weight decay](#weight-decay) makes the choice: it
+# adds $\frac{\lambda}{2}\lVert w\rVert^2$ to the loss, so that long weights must earn their length. First by hand, as
+# a penalty in the loss; here the bias is penalised too.
 
 # %%
 from rungbook import load_data
@@ -253,7 +289,12 @@ wx, wy = (t.double() for t in all_samples(wide, "train"))
 tx, ty = (t[:2000].double() for t in all_samples(wide, "test"))
 assert wx.shape == (20, 200)
 LR, DECAY, EPOCHS = 0.003, 3.0, 100
-start = torch.cat([torch.randn(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64), torch.zeros(1, dtype=torch.float64)])
+start = torch.cat(
+    [
+        torch.randn(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+        torch.zeros(1, dtype=torch.float64),
+    ]
+)
 orders = [torch.randperm(20, generator=torch.Generator().manual_seed(e)) for e in range(3 * EPOCHS)]
 
 
@@ -292,8 +333,8 @@ torch.testing.assert_close(paths[DECAY][30], built_in(torch.optim.SGD, DECAY, 30
 torch.testing.assert_close(paths[DECAY][30], built_in(optim.SGD, DECAY, 30), rtol=1e-10, atol=1e-14)
 
 # %% [markdown]
-# By hand, by torch and by our own `SGD` the weights are equal. What an optimiser does for it is one line: the derivative of
-# $\frac{\lambda}{2}\lVert w\rVert^2$ is $\lambda w$, and that is added to the gradient.
+# By hand, by torch and by our own `SGD` the weights are equal. What an optimiser does for it is one line: the
+# derivative of $\frac{\lambda}{2}\lVert w\rVert^2$ is $\lambda w$, and that is added to the gradient.
 
 # %%
 from rungbook.scratch.optim.optimizer import with_l2
@@ -305,7 +346,12 @@ mean_error = (wy.mean() - ty).square().mean().item()
 def paint_decay(ax):
     for decay, colour in ((0.0, TRAIN), (DECAY, VALID)):
         some = range(0, len(paths[decay]), 5)
-        ax.plot(some, [wide_error(paths[decay][i]).item() for i in some], color=colour, label=f"decay {decay:g}, new samples")
+        ax.plot(
+            some,
+            [wide_error(paths[decay][i]).item() for i in some],
+            color=colour,
+            label=f"decay {decay:g}, new samples",
+        )
         on_train = [wide_error(paths[decay][i], wx, wy).item() for i in some]
         ax.plot(some, on_train, color=colour, linestyle=(0, (2, 2)), label=f"decay {decay:g}, train")
     ax.axhline(mean_error, color=FOURTH, linewidth=1.2)
@@ -318,43 +364,59 @@ def paint_decay(ax):
 
 
 ends = {decay: wide_error(path[-1]).item() for decay, path in paths.items()}
-words = f"Mean squared error on new samples over 300 epochs: {ends[0.0]:.3g} without decay, {ends[DECAY]:.3g} with decay 3;"
-show(draw(paint_decay, f"{words} always answering the mean gives {mean_error:.3g}, the best possible is 0.0001.", size=(5.2, 3.1)))
-assert wide_error(paths[0.0][-1], wx, wy) < 1e-8 and ends[0.0] > 100  # nothing wrong on train, everything on new samples
+words = (
+    f"Mean squared error on new samples over 300 epochs: {ends[0.0]:.3g} without decay, {ends[DECAY]:.3g} with decay 3;"
+)
+show(
+    draw(
+        paint_decay,
+        f"{words} always answering the mean gives {mean_error:.3g}, the best possible is 0.0001.",
+        size=(5.2, 3.1),
+    )
+)
+assert (
+    wide_error(paths[0.0][-1], wx, wy) < 1e-8 and ends[0.0] > 100
+)  # nothing wrong on train, everything on new samples
 assert ends[DECAY] < 0.05
 
 # %% [markdown]
-# Why does it not learn without decay? Twenty samples span at most twenty of the 201 directions of (weights, bias), and a gradient is made
-# of samples, so it lies in those twenty. In the other 181 the weights stay what they were drawn as. With decay each step shrinks them there
-# by the factor $1 - \eta\lambda$ and nothing else happens to them. Both can be checked to rounding:
+# Why does it not learn without decay? Twenty samples span at most twenty of the 201 directions of (weights, bias),
+# and a gradient is made of samples, so it lies in those twenty. In the other 181 the weights stay what they were
+# drawn as. With decay each step shrinks them there by the factor $1 - \eta\lambda$ and nothing else happens to them.
+# Both can be checked to rounding:
 
 # %%
 design = torch.cat([wx, torch.ones(20, 1, dtype=torch.float64)], 1)
 unseen = torch.eye(201, dtype=torch.float64) - torch.linalg.pinv(design) @ design  # projects on what no sample shows
 steps = 4 * EPOCHS
 torch.testing.assert_close(unseen @ paths[0.0][EPOCHS], unseen @ start, rtol=0, atol=1e-10)
-torch.testing.assert_close(unseen @ paths[DECAY][EPOCHS], (1 - LR * DECAY) ** steps * (unseen @ start), rtol=0, atol=1e-10)
+torch.testing.assert_close(
+    unseen @ paths[DECAY][EPOCHS], (1 - LR * DECAY) ** steps * (unseen @ start), rtol=0, atol=1e-10
+)
 print(
     f"directions no sample shows: {unseen.trace():.0f} of 201; left of the start there after {steps} steps: {(1 - LR * DECAY) ** steps:.4f}"
 )
 assert round(unseen.trace().item()) == 181
 
 # %% [markdown]
-# This explains the measured figures. Without decay the error on new samples is
-# <!-- ledger: weight_decay | no decay | test mean_squared_error -->177 ± 25<!-- / -->: the length of 181 random numbers. After 100 epochs
-# with decay 3 it is <!-- ledger: weight_decay | decay 3 | test mean_squared_error -->0.150 ± 0.020<!-- / -->, after 300
-# <!-- ledger: weight_decay | decay 3 for 300 epochs | test mean_squared_error -->0.02048 ± 0.00076<!-- / -->.
+# This explains the measured figures. Without decay the error on new samples
+# is <!-- ledger: weight_decay | no decay | test mean_squared_error -->177 ± 25<!-- / -->: the length of 181 random
+# numbers. After 100 epochs with decay 3 it
+# is <!-- ledger: weight_decay | decay 3 | test mean_squared_error -->0.150 ± 0.020<!-- / -->, after
+# 300 <!-- ledger: weight_decay | decay 3 for 300 epochs | test mean_squared_error -->0.02048 ± 0.00076<!-- / -->.
 #
-# Is that success? Answering the mean of the targets every time has
-# <!-- ledger: weight_decay | baseline mean mean_squared_error -->0.02085<!-- / -->, and the best possible is
-# <!-- ledger: weight_decay | limit mean_squared_error -->0.0001<!-- / -->. Decay removed the harm; it found next to nothing of the rule.
-# Twenty samples cannot tell two hundred weights. Courses that show only the fall from 177 leave this out.
+# Is that success? Answering the mean of the targets every time
+# has <!-- ledger: weight_decay | baseline mean mean_squared_error -->0.02085<!-- / -->, and the best possible
+# is <!-- ledger: weight_decay | limit mean_squared_error -->0.0001<!-- / -->. Decay removed the harm; it found next
+# to nothing of the rule. Twenty samples cannot tell two hundred weights. Courses that show only the fall from 177
+# leave this out.
 #
 # ## 442 patients
 #
-# Now real data: ten measurements of 442 people with diabetes, and how far the disease had gone a year later. No rule is known. First
-# something strong that needs no tuning, a [random forest](#random-forest) of 500 trees. Each tree is grown on patients drawn with
-# replacement, so it leaves some out; judging each patient by the trees that left it out is called [out of bag](#out-of-bag).
+# Now real data: ten measurements of 442 people with diabetes, and how far the disease had gone a year later. No
+# rule is known. First something strong that needs no tuning, a [random forest](#random-forest) of 500 trees. Each
+# tree is grown on patients drawn with replacement, so it leaves some out; judging each patient by the trees that
+# left it out is called [out of bag](#out-of-bag).
 
 # %%
 from sklearn.ensemble import RandomForestRegressor
@@ -378,18 +440,21 @@ print({part: tuple(x.shape) for part, (x, _) in cohort.items()})
 forest = RandomForestRegressor(500, oob_score=True, random_state=0).fit(cohort["train"][0], cohort["train"][1][:, 0])
 on_test = forest.score(cohort["test"][0], cohort["test"][1][:, 0])
 own = forest.score(*cohort["train"])
-print(f"share of the variance explained: {own:.2f} on its own patients, {forest.oob_score_:.2f} out of bag, {on_test:.2f} on others")
+print(
+    f"share of the variance explained: {own:.2f} on its own patients, {forest.oob_score_:.2f} out of bag, {on_test:.2f} on others"
+)
 assert own > 0.88 and on_test < 0.65 and forest.oob_score_ < 0.55
 
 # %% [markdown]
-# Over five splits it explains <!-- ledger: diabetes_forest | 500 trees | train r2 -->0.9246 ± 0.0021<!-- / --> of the variance of its own
-# patients and <!-- ledger: diabetes_forest | 500 trees | test r2 -->0.382 ± 0.062<!-- / --> of others'; out of bag it is
-# <!-- ledger: diabetes_forest | 500 trees | valid r2 -->0.442 ± 0.015<!-- / -->. A forest memorises too, and out of bag tells you so at no
-# cost.
+# Over five splits it explains <!-- ledger: diabetes_forest | 500 trees | train r2 -->0.9246 ± 0.0021<!-- / --> of the
+# variance of its own patients and <!-- ledger: diabetes_forest | 500 trees | test r2 -->0.382 ± 0.062<!-- / --> of
+# others'; out of bag it is <!-- ledger: diabetes_forest | 500 trees | valid r2 -->0.442 ± 0.015<!-- / -->. A forest
+# memorises too, and out of bag tells you so at no cost.
 #
 # ## A network that memorises
 #
-# One hidden layer of 150 units has 1,801 weights for 265 patients. Trained with Adam for 600 epochs, all patients in one step:
+# One hidden layer of 150 units has 1,801 weights for 265 patients. Trained with Adam for 600 epochs, all patients
+# in one step:
 
 # %%
 from rungbook.models.tabular.mlp import MLP
@@ -432,14 +497,20 @@ def paint_long(ax):
 
 
 words = f"The error on train falls from {long['train'][0]:,.0f} to {long['train'][-1]:,.0f} over 600 epochs; on valid it falls to"
-show(draw(paint_long, f"{words} {long['valid'][turn]:,.0f} at epoch {turn + 1} and rises to {long['valid'][-1]:,.0f}.", size=(4.6, 2.8)))
+show(
+    draw(
+        paint_long,
+        f"{words} {long['valid'][turn]:,.0f} at epoch {turn + 1} and rises to {long['valid'][-1]:,.0f}.",
+        size=(4.6, 2.8),
+    )
+)
 assert sum(p.numel() for p in MLP(10, 1, hidden=(150,)).parameters()) == 1801
 assert long["train"][-1] < 500 and turn < 250 and long["valid"][-1] > 1.3 * long["valid"][turn]
 
 # %% [markdown]
-# The [validation set](#validation-set) is a third part of the data: not learned from, and not the one reported. It shows the turn. The
-# cheapest remedy is to keep a copy of the weights whenever they are the best yet on valid, and to end with those. In the library a callback
-# does it:
+# The [validation set](#validation-set) is a third part of the data: not learned from, and not the one reported. It
+# shows the turn. The cheapest remedy is to keep a copy of the weights whenever they are the best yet on valid, and
+# to end with those. In the library a callback does it:
 
 # %%
 from rungbook import Learner
@@ -448,9 +519,9 @@ from rungbook.learner.callbacks import KeepBest
 show(source(KeepBest))
 keep = KeepBest()
 torch.manual_seed(0)
-learner = Learner(MLP(10, 1, hidden=(150,)), data, F.mse_loss, torch.optim.Adam, lr=0.1, metrics=[], callbacks=[keep], device="cpu").fit(
-    120
-)
+learner = Learner(
+    MLP(10, 1, hidden=(150,)), data, F.mse_loss, torch.optim.Adam, lr=0.1, metrics=[], callbacks=[keep], device="cpu"
+).fit(120)
 with torch.no_grad():
     kept = F.mse_loss(learner.model.eval()(cohort["valid"][0]), cohort["valid"][1]).item()
 on_valid = [row["valid_loss"] for row in learner.history]
@@ -462,13 +533,13 @@ assert abs(kept / min(on_valid) - 1) < 1e-4
 # %% [markdown]
 # ## What people get wrong: choosing on the set you report
 #
-# The course this row comes from has two sets. It takes the epoch that is best on the second one, 117 of 8,000, and reports the error of
-# that epoch on that same set. Among many epochs the smallest error is partly good weights and partly luck with these patients. The luck is
-# counted as skill.
+# The course this row comes from has two sets. It takes the epoch that is best on the second one, 117 of 8,000, and
+# reports the error of that epoch on that same set. Among many epochs the smallest error is partly good weights and
+# partly luck with these patients. The luck is counted as skill.
 #
-# How much is it? Take three sets and train once. Let $A$ and $B$ be the two that are not learned from. Choose the epoch by $A$: what $A$
-# itself says of it is the course's figure, what $B$ says is honest. One set may be harder than the other, so do it both ways round and
-# average: the difference in difficulty cancels.
+# How much is it? Take three sets and train once. Let $A$ and $B$ be the two that are not learned from. Choose the
+# epoch by $A$: what $A$ itself says of it is the course's figure, what $B$ says is honest. One set may be harder
+# than the other, so do it both ways round and average: the difference in difficulty cancels.
 
 # %%
 SEEDS = 12
@@ -484,13 +555,20 @@ gap = [h - c for h, c in zip(honest, course, strict=True)]
 error_of_gap = stdev(gap) / math.sqrt(SEEDS)
 print(f"judged by the patients that chose:  {mean(course):6,.0f}")
 print(f"judged by other patients:           {mean(honest):6,.0f}")
-print(f"optimism:                           {mean(gap):6,.0f} ± {error_of_gap:,.0f} (standard error over {SEEDS} splits)")
+print(
+    f"optimism:                           {mean(gap):6,.0f} ± {error_of_gap:,.0f} (standard error over {SEEDS} splits)"
+)
 
 
 def paint_gap(ax):
     for c, h in zip(course, honest, strict=True):
         ax.plot([0, 1], [c, h], "o-", color=INK, alpha=0.45, markersize=4, linewidth=0.9)
-    ax.set(xticks=[0, 1], xticklabels=["the patients\nthat chose", "other\npatients"], ylabel="mean squared error", xlim=(-0.35, 1.35))
+    ax.set(
+        xticks=[0, 1],
+        xticklabels=["the patients\nthat chose", "other\npatients"],
+        ylabel="mean squared error",
+        xlim=(-0.35, 1.35),
+    )
 
 
 words = f"The error of the chosen epoch for each of {SEEDS} splits, by the patients that chose it and by others:"
@@ -499,23 +577,30 @@ show(draw(paint_gap, words + " No line falls.", size=(3.2, 2.8)))
 assert min(gap) >= 0 and mean(gap) > error_of_gap
 
 # %% [markdown]
-# No line can fall: a set's own best epoch is by definition at least as good on it as the epoch that the other set chose. The network is the
-# same, and the difference is bookkeeping. Measured by the recipe on one and the same test part: choosing by it makes
-# <!-- ledger: diabetes | best on test (fault S1-3) | test mean_squared_error -->3037 ± 136<!-- / --> of
-# <!-- ledger: diabetes | best on valid | test mean_squared_error -->3253 ± 256<!-- / -->. The course's 3,085.8 is of the first kind.
+# No line can fall: a set's own best epoch is by definition at least as good on it as the epoch that the other set
+# chose. The network is the same, and the difference is bookkeeping. Measured by the recipe on one and the same test
+# part: choosing by it
+# makes <!-- ledger: diabetes | best on test (fault S1-3) | test mean_squared_error -->3037 ± 136<!-- / -->
+# of <!-- ledger: diabetes | best on valid | test mean_squared_error -->3253 ± 256<!-- / -->. The course's 3,085.8 is
+# of the first kind.
 #
-# So: learn from train, choose by valid, report test once. Choosing means everything you decide by looking: the epoch, the rate, the width,
-# the decay.
+# So: learn from train, choose by valid, report test once. Choosing means everything you decide by looking: the
+# epoch, the rate, the width, the decay.
 
 # %% [markdown]
 # ## Decay on the network
 #
-# Without any remedy 600 epochs end at <!-- ledger: diabetes | memorises | test mean_squared_error -->6050 ± 1285<!-- / --> on test. Keeping
-# the best epoch gives <!-- ledger: diabetes | best on valid | test mean_squared_error -->3253 ± 256<!-- / -->. With decay 0.3, 0.6 and 1.5
-# as well: <!-- ledger: diabetes | decay 0.3 | test mean_squared_error -->3230 ± 264<!-- / -->,
-# <!-- ledger: diabetes | decay 0.6 | test mean_squared_error -->3172 ± 224<!-- / -->,
-# <!-- ledger: diabetes | decay 1.5 | test mean_squared_error -->3141 ± 230<!-- / -->. The spread is far larger than the differences. But
-# much of it comes from which patients fell into test, and those are the same for all decays. Compare split by split:
+# Without any remedy 600 epochs end
+# at <!-- ledger: diabetes | memorises | test mean_squared_error -->6050 ± 1285<!-- / --> on test. Keeping the best
+# epoch gives <!-- ledger: diabetes | best on valid | test mean_squared_error -->3253 ± 256<!-- / -->. With decay 0.3,
+# 0.6 and 1.5 as well:
+#
+# - decay 0.3: <!-- ledger: diabetes | decay 0.3 | test mean_squared_error -->3230 ± 264<!-- / -->
+# - decay 0.6: <!-- ledger: diabetes | decay 0.6 | test mean_squared_error -->3172 ± 224<!-- / -->
+# - decay 1.5: <!-- ledger: diabetes | decay 1.5 | test mean_squared_error -->3141 ± 230<!-- / -->
+#
+# The spread is far larger than the differences. But much of it comes from which patients fell into test, and those are
+# the same for all decays. Compare split by split:
 
 # %%
 from rungbook.recipes.ledger import load_ledger
@@ -528,23 +613,27 @@ for name in variants[1:]:
     change = [a - b for a, b in zip(values[name], values["best on valid"], strict=True)]
     error = stdev(change) / math.sqrt(len(change))
     verdict = "not distinguishable" if abs(mean(change)) < 2.78 * error else "lower" if mean(change) < 0 else "higher"
-    rows.append({"variant": name, "change of the error": f"{mean(change):,.0f} ± {error:,.0f}", "against no decay": verdict})
+    rows.append(
+        {"variant": name, "change of the error": f"{mean(change):,.0f} ± {error:,.0f}", "against no decay": verdict}
+    )
     assert abs(mean(change)) < 0.05 * mean(values["best on valid"]) and verdict == "not distinguishable"
 show(table(rows))
 
 # %% [markdown]
-# The three point the same way, and none of them is more than five splits can make by chance (2.78 standard errors, from the t distribution
-# with four degrees of freedom). A course with one split found 1.5 the best; with one split there is always a best. Both remedies hold the
-# same network back, so the second finds little left to do. And the simplest model holds its own: [ridge regression](#ridge-regression), a
-# straight line with weight decay, has <!-- ledger: diabetes | baseline ridge mean_squared_error -->3249<!-- / --> on the same splits,
-# within the spread of all of these. The network's 1,801 weights bought nothing that these splits can show.
+# The three point the same way, and none of them is more than five splits can make by chance (2.78 standard errors,
+# from the t distribution with four degrees of freedom). A course with one split found 1.5 the best; with one split
+# there is always a best. Both remedies hold the same network back, so the second finds little left to do. And the
+# simplest model holds its own: [ridge regression](#ridge-regression), a straight line with weight decay,
+# has <!-- ledger: diabetes | baseline ridge mean_squared_error -->3249<!-- / --> on the same splits, within the
+# spread of all of these. The network's 1,801 weights bought nothing that these splits can show.
 #
 # ## Exercises
 #
 # ### Exercise 1: decay the weights, not the bias
 #
-# A penalty on the bias pulls the answers towards zero, which is nobody's wish. Write `groups(model, decay)`: parameter groups for an
-# optimiser in which every matrix of weights decays and no bias does. A right answer names every parameter once.
+# A penalty on the bias pulls the answers towards zero, which is nobody's wish. Write `groups(model, decay)`:
+# parameter groups for an optimiser in which every matrix of weights decays and no bias does. A right answer names
+# every parameter once.
 
 
 # %%
@@ -577,15 +666,17 @@ refuses(
     check_groups,
     lambda model, decay: [{"params": list(model.parameters()), "weight_decay": decay}],
     lambda model, decay: [{"params": [p for p in model.parameters() if p.ndim == 2], "weight_decay": decay}],
-    lambda model, decay: [{"params": [p], "weight_decay": 2 * decay if p.ndim == 2 else 0.0} for p in model.parameters()],
+    lambda model, decay: [
+        {"params": [p], "weight_decay": 2 * decay if p.ndim == 2 else 0.0} for p in model.parameters()
+    ],
 )
 
 # %% [markdown]
 # ### Exercise 2: bias and variance
 #
-# Write `decompose(answers, rule)`: from the answers of many fits, `(fits, points)`, and the rule at the points, `(points,)`, the squared
-# bias and the variance, each averaged over the points. A right answer adds up: bias squared plus variance is the mean squared distance from
-# the rule.
+# Write `decompose(answers, rule)`: from the answers of many fits, `(fits, points)`, and the rule at the points,
+# `(points,)`, the squared bias and the variance, each averaged over the points. A right answer adds up: bias
+# squared plus variance is the mean squared distance from the rule.
 
 
 # %%
@@ -593,10 +684,16 @@ def check_decompose(decompose):
     torch.manual_seed(3)
     rule = torch.randn(6, dtype=torch.float64)
     shift = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0], dtype=torch.float64)  # wrong in turn above and below
-    spread = torch.tensor([0.5, -0.5, 0.5, -0.5], dtype=torch.float64)[:, None]  # four fits around a middle that is off by one
+    spread = torch.tensor([0.5, -0.5, 0.5, -0.5], dtype=torch.float64)[
+        :, None
+    ]  # four fits around a middle that is off by one
     bias2, variance = map(float, decompose(rule + shift + spread, rule))
-    assert abs(bias2 - 1) < 1e-9, "the bias is the distance of the middle from the rule; each point has its own: square, then average"
-    assert abs(variance - 0.25) < 1e-9, "the variance is the mean square distance of the fits from their own middle: divide by their number"
+    assert abs(bias2 - 1) < 1e-9, (
+        "the bias is the distance of the middle from the rule; each point has its own: square, then average"
+    )
+    assert abs(variance - 0.25) < 1e-9, (
+        "the variance is the mean square distance of the fits from their own middle: divide by their number"
+    )
 
 
 # %% tags=["solution"]
@@ -611,9 +708,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: an honest report
 #
-# You have trained several networks and stored each one's errors on valid and test after each epoch: a list of dictionaries with the lists
-# `"valid"` and `"test"`. Write `report(histories)`: the one figure you would publish, for the one network and epoch you would ship. A right
-# answer does not depend on any other value of test.
+# You have trained several networks and stored each one's errors on valid and test after each epoch: a list of
+# dictionaries with the lists `"valid"` and `"test"`. Write `report(histories)`: the one figure you would publish,
+# for the one network and epoch you would ship. A right answer does not depend on any other value of test.
 
 
 # %%
@@ -643,7 +740,9 @@ refuses(
 # ## Sources
 #
 # - The polynomial and the 200 inputs are examples of [Zhang et al., 2023](#zhang2023), "Dive into Deep Learning".
-# - Weight decay as ridge regression: [Hoerl and Kennard, 1970](#hoerl1970); in networks: [Krogh and Hertz, 1991](#krogh1991).
-# - Bias and variance: [Geman et al., 1992](#geman1992). The errors of what was chosen by looking: [Cawley and Talbot, 2010](#cawley2010).
+# - Weight decay as ridge regression: [Hoerl and Kennard, 1970](#hoerl1970); in networks: [Krogh and Hertz,
+#   1991](#krogh1991).
+# - Bias and variance: [Geman et al., 1992](#geman1992). The errors of what was chosen by looking: [Cawley and
+#   Talbot, 2010](#cawley2010).
 # - Random forests and out of bag: [Breiman, 2001](#breiman2001). The patients: [Efron et al., 2004](#efron2004).
 # - The course whose figures stand beside ours: [Fundamentals of Deep Learning](#fdl), notebook 3.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Two classes: wine
 #
-# Two growers, 130 bottles, and of each bottle two measurements: alcohol and proline. Who made it? How sure can the answer be? And does a
-# network with hidden units see a border that a straight line misses?
+# Two growers, 130 bottles, and of each bottle two measurements: alcohol and proline. Who made it? How sure can the
+# answer be? And does a network with hidden units see a border that a straight line misses?
 
 # %% tags=["about"]
 covers = ["M01", "M02"]
@@ -25,17 +25,18 @@ from rungbook.plot.variants import variants
 # %% [markdown]
 # ## A yes or no from odds
 #
-# A line (lesson 7) gives any number from minus to plus infinity. A [probability](#probability) must stay between 0 and 1. Gamblers have a
-# scale that does not end: [odds](#odds), the chance for divided by the chance against, $p / (1 - p)$. Odds go from 0 to infinity, and
-# their logarithm, the [log odds](#log-odds), from minus to plus infinity, with 0 where both answers are as likely:
+# A line (lesson 7) gives any number from minus to plus infinity. A [probability](#probability) must stay between 0
+# and 1. Gamblers have a scale that does not end: [odds](#odds), the chance for divided by the chance against,
+# $p / (1 - p)$. Odds go from 0 to infinity, and their logarithm, the [log odds](#log-odds), from minus to plus
+# infinity, with 0 where both answers are as likely:
 
 # %%
 for p in (0.01, 0.1, 0.5, 0.9, 0.99):
     print(f"probability {p:<5} odds {p / (1 - p):<8.4g} log odds {math.log(p / (1 - p)):+.3f}")
 
 # %% [markdown]
-# So let the line give the log odds: $\log \frac{p}{1 - p} = w \cdot x + b = z$. Solved for $p$ this is the
-# [logistic function](#logistic-function), or sigmoid:
+# So let the line give the log odds: $\log \frac{p}{1 - p} = w \cdot x + b = z$. Solved for $p$ this is the [logistic
+# function](#logistic-function), or sigmoid:
 #
 # $$p = \frac{1}{1 + e^{-z}}$$
 #
@@ -43,8 +44,8 @@ for p in (0.01, 0.1, 0.5, 0.9, 0.99):
 #
 # ## Two blobs, and the best line there is
 #
-# 750 points, half of them scattered around $(1, 1)$ and half around $(-1, -1)$, in a round bell shape with
-# [standard deviation](#standard-deviation) 0.8. They overlap.
+# 750 points, half of them scattered around $(1, 1)$ and half around $(-1, -1)$, in a round bell shape with [standard
+# deviation](#standard-deviation) 0.8. They overlap.
 
 # %%
 from rungbook.data.worlds.blobs import Blobs
@@ -57,8 +58,9 @@ names = ("around (-1, -1)", "around (1, 1)")
 show(scatter(x[:, 0], x[:, 1], classes=y, names=names, x_name="x1", y_name="x2"))
 
 # %% [markdown]
-# The density of a round bell around $c$ falls as $e^{-|x - c|^2 / 2\sigma^2}$. Both blobs are as frequent, so by Bayes' rule the odds at
-# $x$ are the quotient of the two densities, and the log odds the difference of the exponents:
+# The density of a round bell around $c$ falls as $e^{-|x - c|^2 / 2\sigma^2}$. Both blobs are as frequent, so by
+# Bayes' rule the odds at $x$ are the quotient of the two densities, and the log odds the difference of the
+# exponents:
 #
 # $$\log \frac{p}{1 - p} = \frac{|x + c|^2 - |x - c|^2}{2 \sigma^2} = \frac{2 c \cdot x}{\sigma^2}, \qquad c = (1, 1)$$
 #
@@ -73,10 +75,10 @@ torch.testing.assert_close(torch.sigmoid(x @ true_w), by_bayes)
 print("true weights:", true_w.tolist(), " true bias: 0")
 
 # %% [markdown]
-# Nobody can do better than to say the blob that is more probable, which is the nearer one. It errs where chance has carried a point over
-# the border. Seen along the line through both centres, a point of the upper blob stands at $\sqrt 2$ plus a bell of width 0.8, and the
-# border at 0. So the best share of right answers, the [Bayes optimum](#bayes-optimum), is the part of a bell that lies less than
-# $\sqrt 2 / 0.8$ widths below its middle:
+# Nobody can do better than to say the blob that is more probable, which is the nearer one. It errs where chance has
+# carried a point over the border. Seen along the line through both centres, a point of the upper blob stands at
+# $\sqrt 2$ plus a bell of width 0.8, and the border at 0. So the best share of right answers, the [Bayes
+# optimum](#bayes-optimum), is the part of a bell that lies less than $\sqrt 2 / 0.8$ widths below its middle:
 #
 # $$\Phi\left(\sqrt 2 / 0.8\right) = 0.9615$$
 
@@ -85,16 +87,19 @@ phi = lambda z: 0.5 * math.erfc(-z / math.sqrt(2))
 best = phi(math.sqrt(2) / sd)
 many = world.sample(200_000, seed=1)
 nearest = ((many.x.sum(1) < 0) == (many.y == 1)).mean()
-print(f"formula {best:.4f}, the world's own limit {world.limit('accuracy').value:.4f}, the nearest centre on 200,000 points {nearest:.4f}")
+print(
+    f"formula {best:.4f}, the world's own limit {world.limit('accuracy').value:.4f}, the nearest centre on 200,000 points {nearest:.4f}"
+)
 assert round(best, 4) == 0.9615 and math.isclose(best, world.limit("accuracy").value)
 assert abs(nearest - best) < 4 * math.sqrt(best * (1 - best) / 200_000)
 
 # %% [markdown]
 # ## The loss, and its gradient by hand
 #
-# How good are some weights? By how probable they make what was seen. A point with answer 1 counts $\log p$, one with answer 0 counts
-# $\log(1 - p)$; the mean of these, with the sign turned, is the binary [cross-entropy](#cross-entropy). Put the logistic function in, and
-# two logarithms become one: with $\log(1 - p) = \log p - z$,
+# How good are some weights? By how probable they make what was seen. A point with answer 1 counts $\log p$, one with
+# answer 0 counts $\log(1 - p)$; the mean of these, with the sign turned, is the binary
+# [cross-entropy](#cross-entropy). Put the logistic function in, and two logarithms become one: with
+# $\log(1 - p) = \log p - z$,
 #
 # $$L = -y \log p - (1 - y) \log (1 - p) = (1 - y) z - \log p$$
 #
@@ -118,13 +123,16 @@ torch.testing.assert_close(naive(z, answer), ours)
 torch.testing.assert_close(nn.functional.binary_cross_entropy_with_logits(z, answer), ours)
 sure = torch.tensor([1000.0, -1000.0])
 right = torch.tensor([1.0, 0.0])
-print("sure and right: naive", naive(sure, right).item(), " ours", F.binary_cross_entropy_with_logits(sure, right).item())
+print(
+    "sure and right: naive", naive(sure, right).item(), " ours", F.binary_cross_entropy_with_logits(sure, right).item()
+)
 assert naive(sure, right).isnan() and F.binary_cross_entropy_with_logits(sure, right) == 0
 
 # %% [markdown]
-# Now its slope. The derivative of $\log p$ with respect to $z$ is $1 - p$, so $\partial L / \partial z = (1 - y) - (1 - p) = p - y$:
-# what was said less what was right. By the [chain rule](#chain-rule) the weights get the mean of $(p - y) x$, the bias the mean of
-# $p - y$. No logarithm is left, and no exponential but the one in $p$. [Autograd](#autograd) must agree:
+# Now its slope. The derivative of $\log p$ with respect to $z$ is $1 - p$, so
+# $\partial L / \partial z = (1 - y) - (1 - p) = p - y$: what was said less what was right. By the [chain
+# rule](#chain-rule) the weights get the mean of $(p - y) x$, the bias the mean of $p - y$. No logarithm is left, and no
+# exponential but the one in $p$. [Autograd](#autograd) must agree:
 
 # %%
 w = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
@@ -181,9 +189,10 @@ show(decision_boundary(two, x, y, names=names, feature_names=("x1", "x2"), title
 #
 # ## A figure above the best possible
 #
-# The course this example comes from reports an [accuracy](#accuracy) of 0.968 on its 750 points. The best anything can expect is 0.9615.
-# Is the derivation wrong? Count like this: if each point is right with chance 0.9615, then of 750 points 721 will be right on average,
-# not exactly. The [standard error](#standard-error) of the share is $\sqrt{0.9615 \cdot 0.0385 / 750}$.
+# The course this example comes from reports an [accuracy](#accuracy) of 0.968 on its 750 points. The best anything
+# can expect is 0.9615. Is the derivation wrong? Count like this: if each point is right with chance 0.9615, then of
+# 750 points 721 will be right on average, not exactly. The [standard error](#standard-error) of the share is
+# $\sqrt{0.9615 \cdot 0.0385 / 750}$.
 
 # %%
 from scipy.stats import binom
@@ -208,7 +217,9 @@ def paint(ax):
     ax.axvline(0.968, color=VALID, linestyle=(0, (4, 2)))
     ax.margins(y=0.18)
     ax.set(xlabel="accuracy on 750 points", ylabel="samples of 1,000")
-    ax.annotate("optimum", (best, ax.get_ylim()[1]), (-3, -9), textcoords="offset points", ha="right", color=THIRD, fontsize=8)
+    ax.annotate(
+        "optimum", (best, ax.get_ylim()[1]), (-3, -9), textcoords="offset points", ha="right", color=THIRD, fontsize=8
+    )
     ax.annotate("0.968", (0.968, ax.get_ylim()[1]), (3, -9), textcoords="offset points", color=VALID, fontsize=8)
 
 
@@ -216,15 +227,16 @@ words = f"Accuracy of the best rule on 1,000 samples of 750 points: mean {rule.m
 show(draw(paint, f"{words} {(rule >= 0.968 - 1e-9).mean():.0%} of them reach 0.968 or more."))
 
 # %% [markdown]
-# The 0.968 is chance, with some help from being measured on the points the weights were fitted to. On 10,000 new points, the recipe
-# `blobs` has <!-- ledger: blobs | test accuracy -->96.1 ± 0.2 %<!-- / --> right over five seeds, which is the limit. A figure without its
-# standard error says little, and one above the known best is a reason to look for the cause, not to be glad.
+# The 0.968 is chance, with some help from being measured on the points the weights were fitted to. On 10,000 new
+# points, the recipe `blobs` has <!-- ledger: blobs | test accuracy -->96.1 ± 0.2 %<!-- / --> right over five seeds,
+# which is the limit. A figure without its standard error says little, and one above the known best is a reason to
+# look for the cause, not to be glad.
 #
 # ## When it says 80 %, is it right 80 times in 100?
 #
-# The model does not only say yes or no. A model whose probabilities come true is [calibrated](#calibration). Sort new points by how sure
-# the model is, and count in each group how often it is right. Beside it stands a boaster, with all weights three times as large: the
-# same border, so the same answers.
+# The model does not only say yes or no. A model whose probabilities come true is [calibrated](#calibration). Sort
+# new points by how sure the model is, and count in each group how often it is right. Beside it stands a boaster,
+# with all weights three times as large: the same border, so the same answers.
 
 # %%
 new = world.sample(10_000, seed=2)
@@ -234,7 +246,13 @@ says = {"fitted": two(new_x).numpy(), "three times the weights": torch.stack([1 
 rows = []
 for name, p in says.items():
     at = p[np.arange(len(p)), new_y]
-    rows.append({"weights": name, "accuracy": (p.argmax(1) == new_y.numpy()).mean(), "cross-entropy": -np.log(at.clip(1e-300)).mean()})
+    rows.append(
+        {
+            "weights": name,
+            "accuracy": (p.argmax(1) == new_y.numpy()).mean(),
+            "cross-entropy": -np.log(at.clip(1e-300)).mean(),
+        }
+    )
     rows[-1]["calibration error"] = reliability(p, new_y).error
     show(calibration(p, new_y))
 show(table(rows))
@@ -243,28 +261,33 @@ assert rows[0]["calibration error"] < 0.015 < rows[1]["calibration error"]
 print(f"the lowest cross-entropy possible here is {world.limit('log_loss').value:.4f}")
 
 # %% [markdown]
-# Accuracy cannot tell the two apart, cross-entropy can. That is why it is the loss: it is lowest, on average, for the true probabilities.
+# Accuracy cannot tell the two apart, cross-entropy can. That is why it is the loss: it is lowest, on average, for
+# the true probabilities.
 #
 # ## Wine
 #
-# In scikit-learn's wine data are 130 bottles from the first two growers. Proline, an amino acid, is in the hundreds of milligrams a litre,
-# alcohol around 13 percent.
+# In scikit-learn's wine data are 130 bottles from the first two growers. Proline, an amino acid, is in the hundreds
+# of milligrams a litre, alcohol around 13 percent.
 
 # %%
 rows = wines()
 raw = torch.tensor(rows[["proline", "alcohol"]].to_numpy(), dtype=torch.float64)
 grower = torch.tensor((rows["grower"] == "class_0").to_numpy(), dtype=torch.float64)
 growers = ("second grower", "first grower")
-print(f"{len(raw)} wines, {int(grower.sum())} of the first grower; proline {raw[:, 0].mean():.0f} ± {raw[:, 0].std():.0f}, ", end="")
+print(
+    f"{len(raw)} wines, {int(grower.sum())} of the first grower; proline {raw[:, 0].mean():.0f} ± {raw[:, 0].std():.0f}, ",
+    end="",
+)
 print(f"alcohol {raw[:, 1].mean():.2f} ± {raw[:, 1].std():.2f}")
 show(scatter(raw[:, 0], raw[:, 1], classes=grower, names=growers, x_name="proline, mg/l", y_name="alcohol, % vol"))
 
 # %% [markdown]
-# The units matter to [gradient descent](#gradient-descent). The loss is a valley, and its curvature, the matrix of second derivatives, is
-# at most $X^T X / 4n$ ($X$ with a column of ones for the bias; $p(1-p)$ is never above 1/4). Above 2 divided by the largest
-# [eigenvalue](#eigenvalue) a [learning rate](#learning-rate) may climb the walls; the smallest eigenvalue says how slowly the flattest
-# direction is followed. Their quotient, the [condition number](#condition-number), is the trouble. [Standardising](#standardise) takes
-# from each column its mean and divides by its standard deviation:
+# The units matter to [gradient descent](#gradient-descent). The loss is a valley, and its curvature, the matrix of
+# second derivatives, is at most $X^T X / 4n$ ($X$ with a column of ones for the bias; $p(1-p)$ is never above 1/4).
+# Above 2 divided by the largest [eigenvalue](#eigenvalue) a [learning rate](#learning-rate) may climb the walls;
+# the smallest eigenvalue says how slowly the flattest direction is followed. Their quotient, the [condition
+# number](#condition-number), is the trouble. [Standardising](#standardise) takes from each column its mean and
+# divides by its standard deviation:
 
 # %%
 standard = (raw - raw.mean(0)) / raw.std(0, correction=0)
@@ -274,7 +297,9 @@ for name, X in ways.items():
     low, *_, high = torch.linalg.eigvalsh(with_ones.T @ with_ones / (4 * len(X))).tolist()
     conditions[name] = high / low
     curves[name] = [loss_at(*at, X, grower) for at in islice(descend(X, grower, 1 / high), 1001)]
-    print(f"{name:<13} condition number {high / low:10.3g}, rate {1 / high:.2g}, loss after 1,000 steps {curves[name][-1]:.4f}")
+    print(
+        f"{name:<13} condition number {high / low:10.3g}, rate {1 / high:.2g}, loss after 1,000 steps {curves[name][-1]:.4f}"
+    )
 assert conditions["raw units"] > 1e8 and conditions["standardised"] < 10
 assert curves["raw units"][-1] > 0.6 and curves["standardised"][-1] < 0.08
 
@@ -287,14 +312,21 @@ def paint(ax):
     ax.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
 
 
-show(draw(paint, "; ".join(f"{n}: the loss falls from {c[0]:.3f} to {c[-1]:.3f} in 1,000 steps" for n, c in curves.items()) + "."))
+show(
+    draw(
+        paint,
+        "; ".join(f"{n}: the loss falls from {c[0]:.3f} to {c[-1]:.3f} in 1,000 steps" for n, c in curves.items())
+        + ".",
+    )
+)
 
 # %% [markdown]
-# With new wines in mind, mean and standard deviation come from the training wines alone, and are kept for whatever comes later.
+# With new wines in mind, mean and standard deviation come from the training wines alone, and are kept for whatever
+# comes later.
 #
-# The course fits all 130 wines in 10,000 small steps and reports a loss of 0.0761 with 96.15 % right, which is 125 of 130. The loss of
-# logistic regression is [convex](#convex): it has one lowest value, whoever looks for it. So its figure can be checked. Go on to the
-# bottom:
+# The course fits all 130 wines in 10,000 small steps and reports a loss of 0.0761 with 96.15 % right, which is 125
+# of 130. The loss of logistic regression is [convex](#convex): it has one lowest value, whoever looks for it. So its
+# figure can be checked. Go on to the bottom:
 
 # %%
 way = list(islice(descend(standard, grower, 2.0), 5001))
@@ -303,13 +335,15 @@ bottom = loss_at(*way[-1], standard, grower)
 for steps in (passed, 5000):
     v, c = way[steps]
     right = int(((standard @ v + c > 0) == (grower > 0)).sum())
-    print(f"after {steps:,} steps: loss {loss_at(v, c, standard, grower):.5f}, {right} of 130 right ({right / 130:.2%})")
+    print(
+        f"after {steps:,} steps: loss {loss_at(v, c, standard, grower):.5f}, {right} of 130 right ({right / 130:.2%})"
+    )
     assert right == (125 if steps == passed else 124)
 assert abs(bottom - 0.075847) < 1e-6 and loss_at(*way[-2], standard, grower) - bottom < 1e-12
 
 # %% [markdown]
-# The course stopped a little above the bottom, and there one wine more is right. The loss fell and the accuracy fell with it: they are
-# not the same thing, and with 130 wines one of them is 0.77 points.
+# The course stopped a little above the bottom, and there one wine more is right. The loss fell and the accuracy
+# fell with it: they are not the same thing, and with 130 wines one of them is 0.77 points.
 #
 # ## Do hidden units help?
 #
@@ -347,35 +381,41 @@ show(Slider("hidden units", frames))
 assert fitted[10] < fitted[3] < fitted[0] and abs(fitted[0] - bottom) < 1e-4
 
 # %% [markdown]
-# On the wines it is fitted to, a larger network can do whatever a smaller one does and more, and the loss falls. On wines it has not seen?
-# The recipe `wine` keeps 26 of the 130 apart, five times over, and chooses the epoch on another 26. Right on the unseen ones:
+# On the wines it is fitted to, a larger network can do whatever a smaller one does and more, and the loss falls. On
+# wines it has not seen? The recipe `wine` keeps 26 of the 130 apart, five times over, and chooses the epoch on
+# another 26. Right on the unseen ones:
 #
 # - a straight line <!-- ledger: wine | straight line | test accuracy -->96.2 ± 4.7 %<!-- / -->
 # - 3 sigmoid units <!-- ledger: wine | 3 sigmoid units | test accuracy -->96.2 ± 4.7 %<!-- / -->
 # - 10 sigmoid units <!-- ledger: wine | 10 sigmoid units | test accuracy -->95.4 ± 6.3 %<!-- / -->
 #
-# Their cross-entropy, a dot a seed: circles are unseen wines, diamonds the wines fitted to. Each network is compared with the line on the
-# same splits.
+# Their cross-entropy, a dot a seed: circles are unseen wines, diamonds the wines fitted to. Each network is
+# compared with the line on the same splits.
 
 # %%
 from rungbook.recipes.comparison import compare
 from rungbook.recipes.ledger import load_ledger
 
 measured = load_ledger().get("wine").results
-values = {name: {part: splits[part]["log_loss"]["values"] for part in ("fit", "test")} for name, splits in measured.items()}
+values = {
+    name: {part: splits[part]["log_loss"]["values"] for part in ("fit", "test")} for name, splits in measured.items()
+}
 show(variants(values, name="log_loss", positive=True))
 for name in ("3 sigmoid units", "10 sigmoid units"):
-    found = compare(values[name]["test"], values["straight line"]["test"], metric="log_loss", names=(name, "straight line"))
+    found = compare(
+        values[name]["test"], values["straight line"]["test"], metric="log_loss", names=(name, "straight line")
+    )
     print(found.words)
     assert not found.better
 
 # %% [markdown]
-# Not distinguishable: 26 wines cannot say more. Where nothing shows that the bend is needed, the line is the answer to give; it has three
-# numbers and each can be read.
+# Not distinguishable: 26 wines cannot say more. Where nothing shows that the bend is needed, the line is the answer
+# to give; it has three numbers and each can be read.
 #
 # ## Where the weights have no end
 #
-# What people get wrong: they take a loss that goes to zero for success. Take four points on a line that a border can part without error:
+# What people get wrong: they take a loss that goes to zero for success. Take four points on a line that a border
+# can part without error:
 
 # %%
 points = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]], dtype=torch.float64)
@@ -386,10 +426,11 @@ for d, way in ways.items():
     print(f"decay {d:<5}", ", ".join(f"after {n:,} steps w = {way[n]:.3f}" for n in counts))
 
 # %% [markdown]
-# Every right answer can be made surer: doubling $w$ lowers the loss, and nothing stops it. Near the border stand the points at $\pm 1$,
-# half of all, each with the slope $e^{-w}$ for large $w$. So $dw/dt = \frac{1}{2} e^{-w}$, which is solved by $w = \log(t / 2)$: each
-# factor of ten in steps adds $\log 10 = 2.303$, without end ([Soudry et al., 2018](#soudry2018) prove it for any separable data).
-# [Weight decay](#weight-decay) pulls with $\lambda w$, and where the two pulls are equal the weights stay.
+# Every right answer can be made surer: doubling $w$ lowers the loss, and nothing stops it. Near the border stand
+# the points at $\pm 1$, half of all, each with the slope $e^{-w}$ for large $w$. So $dw/dt = \frac{1}{2} e^{-w}$, which
+# is solved by $w = \log(t / 2)$: each factor of ten in steps adds $\log 10 = 2.303$, without end ([Soudry et al.,
+# 2018](#soudry2018) prove it for any separable data). [Weight decay](#weight-decay) pulls with $\lambda w$, and where
+# the two pulls are equal the weights stay.
 
 # %%
 free, held = ways[0.0], ways[decay]
@@ -402,20 +443,29 @@ def paint(ax):
     some = np.unique(np.geomspace(1, 10_000, 60).astype(int))
     for (d, way), colour, line in zip(ways.items(), (VALID, TRAIN), ("-", (0, (4, 1.2))), strict=True):
         ax.plot(some, [way[n] for n in some], color=colour, linestyle=line)
-        ax.annotate(f"decay {d:g}" if d else "no decay", (2500, way[2500]), (-4, 6), textcoords="offset points", ha="right", color=colour)
+        ax.annotate(
+            f"decay {d:g}" if d else "no decay",
+            (2500, way[2500]),
+            (-4, 6),
+            textcoords="offset points",
+            ha="right",
+            color=colour,
+        )
     ax.plot(some[some > 3], np.log(some[some > 3] / 2), color=INK, linewidth=0.8, alpha=0.6)
     ax.set(xscale="log", xlabel="steps", ylabel="weight", ylim=(0, 10))
     ax.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
 
 
 said = "; ".join(
-    f"{f'decay {d}' if d else 'no decay'}: {way[10]:.2f} after 10 steps, {way[-1]:.2f} after 10,000" for d, way in ways.items()
+    f"{f'decay {d}' if d else 'no decay'}: {way[10]:.2f} after 10 steps, {way[-1]:.2f} after 10,000"
+    for d, way in ways.items()
 )
 show(draw(paint, f"The weight over the steps. {said}. The thin line is log(steps / 2)."))
 
 # %% [markdown]
-# It happens with real data as soon as there are many columns for few rows. With all thirteen measurements the two growers can be parted
-# without error, and the fit is as sure as its number of steps. Half of the wines to learn from, half to judge by, ten times over:
+# It happens with real data as soon as there are many columns for few rows. With all thirteen measurements the two
+# growers can be parted without error, and the fit is as sure as its number of steps. Half of the wines to learn
+# from, half to judge by, ten times over:
 
 # %%
 from rungbook.data.bundled import frame_of
@@ -442,21 +492,24 @@ assert all(a > 2 * b for a, b in zip(sizes["no decay"], sizes["decay 0.01"], str
 assert max(tested["decay 0.01"]) < max(tested["no decay"])
 
 # %% [markdown]
-# On average the two losses are not told apart by ten splits. What decay takes away are the bad cases: wines of which an unbounded model
-# was sure, and wrong. That is why `LogisticRegression` in scikit-learn decays unless you say otherwise, and why its weights are then not
-# those of the lowest cross-entropy.
+# On average the two losses are not told apart by ten splits. What decay takes away are the bad cases: wines of
+# which an unbounded model was sure, and wrong. That is why `LogisticRegression` in scikit-learn decays unless you
+# say otherwise, and why its weights are then not those of the lowest cross-entropy.
 #
 # ## Exercises
 #
 # ### Exercise 1: the best accuracy for any two blobs
 #
-# Write `optimum(a, b, sd)`: the best possible accuracy for two equally likely round blobs around the points `a` and `b` (lists of any
-# length). A right answer gives 0.9615 for the blobs of this lesson, and one half where both centres are one.
+# Write `optimum(a, b, sd)`: the best possible accuracy for two equally likely round blobs around the points `a` and
+# `b` (lists of any length). A right answer gives 0.9615 for the blobs of this lesson, and one half where both
+# centres are one.
 
 
 # %%
 def check_optimum(optimum):
-    assert abs(optimum([1, 1], [-1, -1], 0.8) - 0.96147) < 1e-4, "the border stands half way: how far is it from a centre?"
+    assert abs(optimum([1, 1], [-1, -1], 0.8) - 0.96147) < 1e-4, (
+        "the border stands half way: how far is it from a centre?"
+    )
     assert abs(optimum([2, 5, 1], [2, 5, 1], 3.0) - 0.5) < 1e-12, "two blobs on one spot leave a coin"
     assert abs(optimum([0, 0, 0], [2, 4, 4], 3.0) - 0.8413447) < 1e-6, "distance 6, width 3: one width to the border"
 
@@ -473,8 +526,8 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: a loss that never breaks
 #
-# Write `loss(z, y)`, the mean binary cross-entropy of log odds `z`, with torch's basic functions alone. A right answer is finite and has
-# the gradient $(p - y) / n$ for any `z`, also for $\pm 1000$.
+# Write `loss(z, y)`, the mean binary cross-entropy of log odds `z`, with torch's basic functions alone. A right
+# answer is finite and has the gradient $(p - y) / n$ for any `z`, also for $\pm 1000$.
 
 
 # %%
@@ -483,21 +536,28 @@ def check_loss(loss):
     y = torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0, 1.0], dtype=torch.float64)
     value = loss(z, y)
     assert value.isfinite(), "not finite: does it take the logarithm of a probability that has become 0?"
-    assert torch.allclose(value, nn.functional.binary_cross_entropy_with_logits(z, y)), "not the mean binary cross-entropy"
+    assert torch.allclose(value, nn.functional.binary_cross_entropy_with_logits(z, y)), (
+        "not the mean binary cross-entropy"
+    )
     (slope,) = torch.autograd.grad(value, z)
-    assert torch.allclose(slope, (torch.sigmoid(z.detach()) - y) / 6), "the gradient is not (p - y) / n: is something cut off by clamping?"
+    assert torch.allclose(slope, (torch.sigmoid(z.detach()) - y) / 6), (
+        "the gradient is not (p - y) / n: is something cut off by clamping?"
+    )
 
 
 # %% tags=["solution"]
 check_loss(lambda z, y: (z.clamp(min=0) - z * y + (-z.abs()).exp().log1p()).mean())
-clamped = lambda z, y: -(y * torch.sigmoid(z).clamp(1e-7, 1).log() + (1 - y) * (1 - torch.sigmoid(z)).clamp(1e-7, 1).log()).mean()
+clamped = lambda z, y: (
+    -(y * torch.sigmoid(z).clamp(1e-7, 1).log() + (1 - y) * (1 - torch.sigmoid(z)).clamp(1e-7, 1).log()).mean()
+)
 refuses(check_loss, naive, clamped, lambda z, y: ((1 + z.exp()).log() - y * z).mean())
 
 # %% [markdown]
 # ### Exercise 3: mistakes that cost differently
 #
-# A wrong yes costs `false_yes`, a wrong no costs `false_no`. Write `threshold(false_yes, false_no)`: from which probability on should the
-# answer be yes, so that the expected cost is lowest? A right answer is one half for equal costs.
+# A wrong yes costs `false_yes`, a wrong no costs `false_no`. Write `threshold(false_yes, false_no)`: from which
+# probability on should the answer be yes, so that the expected cost is lowest? A right answer is one half for equal
+# costs.
 
 
 # %%
@@ -507,7 +567,9 @@ def check_threshold(threshold):
         at = threshold(false_yes, false_no)
         for p in np.linspace(0.005, 0.995, 100):
             yes, no = (1 - p) * false_yes, p * false_no  # expected cost of either answer
-            assert (p >= at) == (yes <= no), f"costs {false_yes}, {false_no}: at p = {p:.3f} the other answer is cheaper"
+            assert (p >= at) == (yes <= no), (
+                f"costs {false_yes}, {false_no}: at p = {p:.3f} the other answer is cheaper"
+            )
 
 
 # %% tags=["solution"]
@@ -522,4 +584,4 @@ refuses(check_threshold, lambda a, b: 0.5, lambda a, b: b / (a + b), lambda a, b
 # - Gradient descent on separable data: [Soudry et al., 2018](#soudry2018).
 # - Wine data: [Aeberhard and Forina, 1991](#aeberhard1991).
 # - The blobs and their 0.968 are from [PyTorch Adventures](#pytorchadventures), the wines with their 0.0761 from
-# [the course notebooks of FDL](#fdl), lesson 5.
+#   [the course notebooks of FDL](#fdl), lesson 5.

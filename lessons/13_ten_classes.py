@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Ten classes
 #
-# A handwritten digit is 64 numbers, and there are ten answers. How does a network choose among ten, how is it told that it was wrong, and
-# does it read digits better than a random forest, which knows no gradient at all?
+# A handwritten digit is 64 numbers, and there are ten answers. How does a network choose among ten, how is it told
+# that it was wrong, and does it read digits better than a random forest, which knows no gradient at all?
 
 # %% tags=["about"]
 covers = ["M03", "M04", "M05", "M08", "M10", "M11"]
@@ -37,13 +37,14 @@ show(image_grid(images[:16].unsqueeze(1), y[:16].tolist(), columns=8, side=48))
 # %% [markdown]
 # ## From ten scores to ten shares
 #
-# Lesson 11 turned one number into the probability of yes. For ten answers let the model give ten numbers, a score for each class, which
-# are called [logits](#logit). [Softmax](#softmax) makes shares of them: raise $e$ to each, and divide by the sum.
+# Lesson 11 turned one number into the probability of yes. For ten answers let the model give ten numbers, a score
+# for each class, which are called [logits](#logit). [Softmax](#softmax) makes shares of them: raise $e$ to each,
+# and divide by the sum.
 #
 # $$p_k = \frac{e^{z_k}}{\sum_j e^{z_j}}$$
 #
-# Only differences count: a number added to all scores cancels. With two classes nothing new happens, as softmax is then the logistic
-# function of the difference:
+# Only differences count: a number added to all scores cancels. With two classes nothing new happens, as softmax is
+# then the logistic function of the difference:
 
 # %%
 from rungbook.scratch import functional as F
@@ -57,12 +58,13 @@ torch.testing.assert_close(F.softmax(z[:, :2], dim=1)[:, 0], torch.sigmoid(z[:, 
 # %% [markdown]
 # ## The loss: how surprising the truth was
 #
-# The [cross-entropy](#cross-entropy) of lesson 12 counts $-\log p_y$ for the true class $y$. Written in scores it needs no quotient:
+# The [cross-entropy](#cross-entropy) of lesson 12 counts $-\log p_y$ for the true class $y$. Written in scores it
+# needs no quotient:
 #
 # $$L = -\log p_y = \log \sum_j e^{z_j} - z_y$$
 #
-# The first term is called [log-sum-exp](#log-sum-exp). Computed as it stands, $e^{1000}$ is infinite. Take the largest score $m$ out first:
-# $\log \sum_j e^{z_j} = m + \log \sum_j e^{z_j - m}$, and the largest power is $e^0 = 1$.
+# The first term is called [log-sum-exp](#log-sum-exp). Computed as it stands, $e^{1000}$ is infinite. Take the
+# largest score $m$ out first: $\log \sum_j e^{z_j} = m + \log \sum_j e^{z_j - m}$, and the largest power is $e^0 = 1$.
 
 # %%
 from rungbook.scratch.tensor.stable import logsumexp
@@ -81,19 +83,25 @@ ours = (logsumexp(scores, 1) - scores[torch.arange(50), truth]).mean()
 for other in (naive(scores, truth), F.cross_entropy(scores, truth), nn.functional.cross_entropy(scores, truth)):
     torch.testing.assert_close(other, ours)
 large = torch.tensor([[1000.0, 0.0, 0.0]])
-print("sure and right: naive", naive(large, torch.tensor([0])).item(), " ours", F.cross_entropy(large, torch.tensor([0])).item())
+print(
+    "sure and right: naive",
+    naive(large, torch.tensor([0])).item(),
+    " ours",
+    F.cross_entropy(large, torch.tensor([0])).item(),
+)
 assert naive(large, torch.tensor([0])).isnan() and F.cross_entropy(large, torch.tensor([0])) == 0
 
 # %% [markdown]
 # ## The gradient: what was said less what was right
 #
-# The derivative of $\log \sum_j e^{z_j}$ with respect to $z_k$ is $e^{z_k} / \sum_j e^{z_j} = p_k$, and that of $z_y$ is 1 for the true
-# class and 0 for the others. So
+# The derivative of $\log \sum_j e^{z_j}$ with respect to $z_k$ is $e^{z_k} / \sum_j e^{z_j} = p_k$, and that of $z_y$
+# is 1 for the true class and 0 for the others. So
 #
 # $$\frac{\partial L}{\partial z_k} = p_k - [k = y]$$
 #
-# the same $p - y$ as with two classes, where $y$ now stands for ten numbers, a 1 at the truth and 0 elsewhere: [one-hot](#one-hot). The ten
-# numbers of a gradient sum to zero. The true class is pushed up by as much as the others together are pushed down.
+# the same $p - y$ as with two classes, where $y$ now stands for ten numbers, a 1 at the truth and 0 elsewhere:
+# [one-hot](#one-hot). The ten numbers of a gradient sum to zero. The true class is pushed up by as much as the
+# others together are pushed down.
 
 # %%
 one_hot = nn.functional.one_hot(truth, 10).double()
@@ -107,8 +115,8 @@ print("p - y equals autograd on 50 rows; its rows sum to zero")
 # %% [markdown]
 # ## Softmax regression, by hand and built in
 #
-# The smallest classifier gives each class a weighted sum of the pixels: scores $z = x W^T + b$. By the chain rule the gradient of $W$ is
-# $(p - y)^T x$, averaged over the samples. That is the whole training:
+# The smallest classifier gives each class a weighted sum of the pixels: scores $z = x W^T + b$. By the chain rule the
+# gradient of $W$ is $(p - y)^T x$, averaged over the samples. That is the whole training:
 
 
 # %%
@@ -126,7 +134,8 @@ for _ in range(200):
     W, b = W - 0.5 * error.T @ X, b - 0.5 * error.sum(0)
 
 # %% [markdown]
-# And with what torch has built in: a linear layer, a loss, an optimiser. The library's `SoftmaxRegression` starts at zero, as we did.
+# And with what torch has built in: a linear layer, a loss, an optimiser. The library's `SoftmaxRegression` starts
+# at zero, as we did.
 
 # %%
 from rungbook.models.tabular.linear import SoftmaxRegression
@@ -152,15 +161,16 @@ words += f" the highest there are those of class {middle.argmax()}, {middle.max(
 show(replace(image_grid(masks, list(range(10)), columns=5, side=64), alt=words))
 
 # %% [markdown]
-# Each picture shows a class's weights as an image: light pixels speak for the class, dark ones against it. The 0 has a dark middle, because
-# ink there means that it is not a 0. A single layer can only weigh pixel by pixel.
+# Each picture shows a class's weights as an image: light pixels speak for the class, dark ones against it. The 0
+# has a dark middle, because ink there means that it is not a 0. A single layer can only weigh pixel by pixel.
 #
 # ## A hidden layer, and a forest
 #
-# A hidden layer lets the network use combinations of pixels (lesson 8). The course takes 50 hidden units; for more, its notebook runs 300
-# and its README says 500. A [random forest](#random-forest) is the opponent: a hundred decision trees, each grown on a random part of the
-# data, that vote. It has no gradient, needs no scaling, and nothing is tuned. All learn from the same five splits. (Softmax regression gets
-# a higher rate than the networks: its loss is convex, and all that the rate decides is how soon it is at the bottom.)
+# A hidden layer lets the network use combinations of pixels (lesson 8). The course takes 50 hidden units; for more,
+# its notebook runs 300 and its README says 500. A [random forest](#random-forest) is the opponent: a hundred decision
+# trees, each grown on a random part of the data, that vote. It has no gradient, needs no scaling, and nothing is
+# tuned. All learn from the same five splits. (Softmax regression gets a higher rate than the networks: its loss is
+# convex, and all that the rate decides is how soon it is at the bottom.)
 
 # %%
 from sklearn.ensemble import RandomForestClassifier
@@ -207,8 +217,9 @@ for one, other in (("50 units", "softmax regression"), ("500 units", "50 units")
 assert all(0.95 < mean(values) < 0.99 for values in accuracy.values())
 
 # %% [markdown]
-# Four methods within two points, and 450 easy digits do not tell these apart. Harder pictures do. [Fashion-MNIST](#fashion-mnist) has
-# 60,000 pictures of clothes to learn from and 10,000 to judge by. Right of the latter, over five seeds:
+# Four methods within two points, and 450 easy digits do not tell these apart. Harder pictures do.
+# [Fashion-MNIST](#fashion-mnist) has 60,000 pictures of clothes to learn from and 10,000 to judge by. Right of the
+# latter, over five seeds:
 
 # %%
 setting = "data=fashion-mnist epochs=10 batch_size=256"
@@ -216,15 +227,18 @@ clothes = {}
 for recipe, name in (("softmax_regression", "softmax regression"), ("mlp", "256 hidden units")):
     clothes[name] = load_ledger().get(f"{recipe} {setting}").figure("", "test", "accuracy")["values"]
     print(f"{name}: {quote(f'{recipe} {setting}', '', 'test', 'accuracy')}")
-found = compare(clothes["256 hidden units"], clothes["softmax regression"], metric="accuracy", names=tuple(reversed(clothes)))
+found = compare(
+    clothes["256 hidden units"], clothes["softmax regression"], metric="accuracy", names=tuple(reversed(clothes))
+)
 print(found.words)
 assert found.better == "256 hidden units"
 
 # %% [markdown]
-# That is what a hidden layer is worth. Readers of the course tell of 83 to 85 % for the first and report 85.4 % for the second.
+# That is what a hidden layer is worth. Readers of the course tell of 83 to 85 % for the first and report 85.4 % for
+# the second.
 #
-# And the forest? The course draws 10,000 images of [MNIST](#mnist). Its own figures are from a split in which more than half of the judged
-# images had been trained on (fault S1-1, lesson 0). Ours are of the official test images.
+# And the forest? The course draws 10,000 images of [MNIST](#mnist). Its own figures are from a split in which more
+# than half of the judged images had been trained on (fault S1-1, lesson 0). Ours are of the official test images.
 
 # %%
 from rungbook.recipes.book.honest_split import RESAMPLED, Forest, SoftmaxTwice
@@ -250,13 +264,14 @@ for name in ("50 units", "300 units"):
     assert name != "50 units" or found.better == "900 trees"
 
 # %% [markdown]
-# The forest beats the small network, and the larger one catches up. The forest is the baseline that a network has to beat before anybody
-# should believe in it.
+# The forest beats the small network, and the larger one catches up. The forest is the baseline that a network has
+# to beat before anybody should believe in it.
 #
-# The notebook's networks have a second fault (S1-2). They end in `nn.Softmax`, and `cross_entropy` takes the softmax again. Shares lie
-# between 0 and 1, so the second softmax makes at most $e / (e + 9)$ of the surest right answer, and the loss cannot fall below
-# $-\log \frac{e}{e + 9} = 1.461$. The losses that the notebook stores, 1.461 to 1.58, sit on this floor. The rule: a network that is
-# trained with `cross_entropy` ends in plain scores. Lesson 0 shows what the fault costs.
+# The notebook's networks have a second fault (S1-2). They end in `nn.Softmax`, and `cross_entropy` takes the
+# softmax again. Shares lie between 0 and 1, so the second softmax makes at most $e / (e + 9)$ of the surest right
+# answer, and the loss cannot fall below $-\log \frac{e}{e + 9} = 1.461$. The losses that the notebook stores, 1.461
+# to 1.58, sit on this floor. The rule: a network that is trained with `cross_entropy` ends in plain scores. Lesson
+# 0 shows what the fault costs.
 
 # %%
 from rungbook.recipes.book.honest_split import loss_floor
@@ -269,15 +284,16 @@ assert math.isclose(floor, loss_floor(10)) and abs(floor - 1.46115) < 1e-5
 # %% [markdown]
 # With all of MNIST's training images there is more to learn from. Test images right, five seeds each:
 #
-# - three layers of 64 units, 5 epochs <!-- ledger: fully_connected data=mnist | test accuracy -->96.2 ± 0.2 %<!-- / -->
+# - three layers of 64 units, 5
+#   epochs <!-- ledger: fully_connected data=mnist | test accuracy -->96.2 ± 0.2 %<!-- / -->
 # - one layer of 256 units <!-- ledger: mlp data=mnist | test accuracy -->98.3 ± 0.1 %<!-- / -->
 #
 # The first is the first tutorial's network; its one run showed 97 %.
 #
 # ## Which digits are taken for which?
 #
-# One number hides where the errors are. A [confusion matrix](#confusion-matrix) counts every pair: true class by row, answer by column.
-# These are the 50 units of all five splits together.
+# One number hides where the errors are. A [confusion matrix](#confusion-matrix) counts every pair: true class by
+# row, answer by column. These are the 50 units of all five splits together.
 
 # %%
 true = torch.stack([t for _, t, _ in judged])
@@ -287,24 +303,37 @@ assert counts.sum() == 5 * 450 and abs(counts.trace() / counts.sum() - mean(accu
 show(confusion(counts.numpy(), [str(k) for k in range(10)]))
 
 # %% [markdown]
-# And the worst: wrong answers that were given with the greatest sureness. Below each stands what it is, as what it was read, and how sure
-# the network was.
+# And the worst: wrong answers that were given with the greatest sureness. Below each stands what it is, as what it
+# was read, and how sure the network was.
 
 # %%
-wrong = sorted(((p.max().item(), int(i), int(t), int(p.argmax())) for i, t, p in judged if p.argmax() != t), reverse=True)
-worst = list({i: (i, t, k, share) for share, i, t, k in reversed(wrong)}.values())  # an image that fails in two splits is shown once
+wrong = sorted(
+    ((p.max().item(), int(i), int(t), int(p.argmax())) for i, t, p in judged if p.argmax() != t), reverse=True
+)
+worst = list(
+    {i: (i, t, k, share) for share, i, t, k in reversed(wrong)}.values()
+)  # an image that fails in two splits is shown once
 worst = sorted(worst, key=lambda one: -one[3])[:8]
-show(image_grid(images[[i for i, *_ in worst]].unsqueeze(1), [f"{t} as {k}, {s:.0%}" for _, t, k, s in worst], columns=4, side=80))
+show(
+    image_grid(
+        images[[i for i, *_ in worst]].unsqueeze(1),
+        [f"{t} as {k}, {s:.0%}" for _, t, k, s in worst],
+        columns=4,
+        side=80,
+    )
+)
 assert worst[0][3] > 0.9
 
 # %% [markdown]
-# Look at these before any other repair. Some are hard for us as well, and no network will be right about a label that is doubtful.
+# Look at these before any other repair. Some are hard for us as well, and no network will be right about a label
+# that is doubtful.
 #
 # ## Training too long
 #
-# The first tutorial trains for 5 epochs, its successor for 20, and there the loss on the validation images has its lowest value after the
-# third: 0.1244, and 0.156 at the end. What is learned after that is learned by heart. Offline we make it easy to see: 600 digits, of which
-# a tenth get a random label. What is learned by heart of those is wrong.
+# The first tutorial trains for 5 epochs, its successor for 20, and there the loss on the validation images has its
+# lowest value after the third: 0.1244, and 0.156 at the end. What is learned after that is learned by heart.
+# Offline we make it easy to see: 600 digits, of which a tenth get a random label. What is learned by heart of those
+# is wrong.
 
 # %%
 histories = []
@@ -326,15 +355,23 @@ show(curve(histories[2], "loss"), curve(histories[2], "accuracy"))
 rows = []
 for seed, history in enumerate(histories):
     low, last = min(history, key=lambda row: row["valid_loss"]), history[-1]
-    rows.append({"seed": seed, "lowest at step": low["epoch"], "its loss": low["valid_loss"], "loss at the end": last["valid_loss"]})
+    rows.append(
+        {
+            "seed": seed,
+            "lowest at step": low["epoch"],
+            "its loss": low["valid_loss"],
+            "loss at the end": last["valid_loss"],
+        }
+    )
     rows[-1] |= {"its accuracy": low["valid_accuracy"], "accuracy at the end": last["valid_accuracy"]}
     assert low["epoch"] < 95 and last["valid_loss"] > 1.1 * low["valid_loss"] and last["train_loss"] < low["train_loss"]
 show(table(rows))
 
 # %% [markdown]
-# In each of five draws the training loss goes on falling while the validation loss has turned: [overfitting](#overfitting). The cure is to
-# keep the weights of the lowest point ([early stopping](#early-stopping)) and to report on a third part of the data, as the lowest of many
-# values on the validation part is a lucky one (lesson 9).
+# In each of five draws the training loss goes on falling while the validation loss has turned:
+# [overfitting](#overfitting). The cure is to keep the weights of the lowest point ([early
+# stopping](#early-stopping)) and to report on a third part of the data, as the lowest of many values on the
+# validation part is a lucky one (lesson 9).
 #
 # On all of MNIST, with true labels, the turn is slight:
 
@@ -345,7 +382,9 @@ assert [r.value for r in TooLong.reported] == [0.1244, 0.156]
 key = "too_long data=mnist"
 kept = load_ledger().get(key)
 for variant in ("5 epochs", "20 epochs", "20 epochs, best kept"):
-    print(f"{variant:<21} cross-entropy {quote(key, variant, 'test', 'log_loss')}, right {quote(key, variant, 'test', 'accuracy')}")
+    print(
+        f"{variant:<21} cross-entropy {quote(key, variant, 'test', 'log_loss')}, right {quote(key, variant, 'test', 'accuracy')}"
+    )
 for metric in ("log_loss", "accuracy"):
     late, early = (kept.figure(variant, "test", metric)["values"] for variant in ("20 epochs", "5 epochs"))
     found = compare(late, early, metric=metric, names=("20 epochs", "5 epochs"))
@@ -353,28 +392,44 @@ for metric in ("log_loss", "accuracy"):
     assert found.better == ("20 epochs" if metric == "accuracy" else "")
 
 # %% [markdown]
-# After 20 epochs more images are right, and the loss is not lower. The two can part: a network that grows ever surer pays more for each
-# answer that stays wrong.
+# After 20 epochs more images are right, and the loss is not lower. The two can part: a network that grows ever
+# surer pays more for each answer that stays wrong.
 #
 # ## Does a graphics card pay?
 #
-# Both versions of the first tutorial time the same training on a processor and on a graphics card, and find next to no difference. The
-# numbers of the courses, and below ours: seconds of one epoch on MNIST, the data already in place, five seeds.
+# Both versions of the first tutorial time the same training on a processor and on a graphics card, and find next to
+# no difference. The numbers of the courses, and below ours: seconds of one epoch on MNIST, the data already in
+# place, five seeds.
 
 # %%
 from rungbook.recipes.book.timing import Timing
 
-show(table([{"course": r.source, "what was timed": r.variant, "seconds": r.value, "note": r.fault} for r in Timing.reported]))
+show(
+    table(
+        [
+            {"course": r.source, "what was timed": r.variant, "seconds": r.value, "note": r.fault}
+            for r in Timing.reported
+        ]
+    )
+)
 key = "timing data=mnist widths=64,256"
 timed = load_ledger().get(key)
-show(table([{"three layers": name, "seconds an epoch": str(quote(key, name, "train", "seconds"))} for name in timed.results]))
+show(
+    table(
+        [
+            {"three layers": name, "seconds an epoch": str(quote(key, name, "train", "seconds"))}
+            for name in timed.results
+        ]
+    )
+)
 if not any("GPU" in name for name in timed.results):
     print("Not measured yet: the same on a GPU. Whether and from which width on it pays is open here.")
 
 # %% [markdown]
-# Why a card may bring nothing can be counted. A step is a few matrix products, two operations for each weight and sample forward and twice
-# that backward. Say a card does $10^{13}$ of them a second. Each order to it costs some microseconds before any work is done
-# ([He, 2022](#he2022)), and a step gives it dozens of orders. If the work takes less than that, the card waits.
+# Why a card may bring nothing can be counted. A step is a few matrix products, two operations for each weight and
+# sample forward and twice that backward. Say a card does $10^{13}$ of them a second. Each order to it costs some
+# microseconds before any work is done ([He, 2022](#he2022)), and a step gives it dozens of orders. If the work
+# takes less than that, the card waits.
 
 
 # %%
@@ -386,20 +441,23 @@ def operations(width, batch=128):
 
 for width in (64, 256, 1024, 4096):
     microseconds = operations(width) / 1e13 * 1e6
-    print(f"{width:>5} wide: {operations(width) / 1e6:7,.0f} million operations a step, {microseconds:8,.1f} microseconds of work")
+    print(
+        f"{width:>5} wide: {operations(width) / 1e6:7,.0f} million operations a step, {microseconds:8,.1f} microseconds of work"
+    )
 assert operations(64) / 1e13 < 10e-6 < operations(4096) / 1e13
 
 # %% [markdown]
-# At 64 wide there is too little to do for a card to be fast at. The other brake is not seen in this count: batches that are put together
-# image by image in Python take the same time whatever computes after them. Lesson 17 is about that.
+# At 64 wide there is too little to do for a card to be fast at. The other brake is not seen in this count: batches
+# that are put together image by image in Python take the same time whatever computes after them. Lesson 17 is about
+# that.
 #
 # ## Exercises
 #
 # ### Exercise 1: the gradient with smoothed labels
 #
-# [Label smoothing](#label-smoothing) asks for less than certainty: the true class shall get $1 - \varepsilon$, and $\varepsilon$ is spread
-# evenly over all classes, the true one included. Write `gradient(z, y, epsilon)`: the gradient of the mean cross-entropy for scores `z`
-# of shape `(n, classes)`, without autograd.
+# [Label smoothing](#label-smoothing) asks for less than certainty: the true class shall get $1 - \varepsilon$, and
+# $\varepsilon$ is spread evenly over all classes, the true one included. Write `gradient(z, y, epsilon)`: the
+# gradient of the mean cross-entropy for scores `z` of shape `(n, classes)`, without autograd.
 
 
 # %%
@@ -412,7 +470,9 @@ def check_gradient(gradient):
         got = gradient(z, y, epsilon)
         assert got.shape == z.shape, f"expected {tuple(z.shape)}, got {tuple(got.shape)}"
         assert got.sum(1).abs().max() < 1e-12, "each row must sum to zero: do the smoothed labels sum to one?"
-        assert torch.allclose(got, leaf.grad), f"not the gradient at epsilon = {epsilon}: said less what was asked for, over n"
+        assert torch.allclose(got, leaf.grad), (
+            f"not the gradient at epsilon = {epsilon}: said less what was asked for, over n"
+        )
 
 
 # %% tags=["solution"]
@@ -428,8 +488,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: as many weights as needed
 #
-# Softmax does not notice a number added to all scores, so ten rows of weights are one more than needed. Write `without_last(W, b)`: weights
-# and biases of the same shape that give the same shares for every input, and whose last row and last bias are zero.
+# Softmax does not notice a number added to all scores, so ten rows of weights are one more than needed. Write
+# `without_last(W, b)`: weights and biases of the same shape that give the same shares for every input, and whose last
+# row and last bias are zero.
 
 
 # %%
@@ -458,8 +519,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: the pair that is confused most
 #
-# Write `most_confused(counts)`: for a confusion matrix (true class by row) the pair `(true, answer)` of the most frequent error, as a share
-# of its true class's samples. A rare class that is mostly wrong matters more than a frequent one that is sometimes wrong.
+# Write `most_confused(counts)`: for a confusion matrix (true class by row) the pair `(true, answer)` of the most
+# frequent error, as a share of its true class's samples. A rare class that is mostly wrong matters more than a
+# frequent one that is sometimes wrong.
 
 
 # %%
@@ -489,9 +551,11 @@ refuses(
 # ## Sources
 #
 # - Softmax as the end of a network: [Bridle, 1990](#bridle1990). Softmax regression is the multinomial logit of
-# [McFadden, 1974](#mcfadden1974).
-# - Random forests: [Breiman, 2001](#breiman2001). Log-sum-exp and its rounding: [Blanchard et al., 2021](#blanchard2021).
-# - Label smoothing: [Szegedy et al., 2016](#szegedy2016). Digits: [Alpaydin and Kaynak, 1998](#alpaydin1998); MNIST:
-# [LeCun et al., 1998](#lecun1998); Fashion-MNIST: [Xiao et al., 2017](#xiao2017).
+#   [McFadden, 1974](#mcfadden1974).
+# - Random forests: [Breiman, 2001](#breiman2001). Log-sum-exp and its rounding: [Blanchard et al.,
+#   2021](#blanchard2021).
+# - Label smoothing: [Szegedy et al., 2016](#szegedy2016). Digits: [Alpaydin and Kaynak, 1998](#alpaydin1998);
+#   MNIST: [LeCun et al., 1998](#lecun1998); Fashion-MNIST: [Xiao et al., 2017](#xiao2017).
 # - The courses: [notebooks 6 and 7 of FDL](#fdl), the first tutorial of [NCSA HAL](#pytorchadventures) and of
-# [PyTorch Adventures](#pytorchadventures), and the chapters on softmax regression and perceptrons of [Zhang et al., 2023](#zhang2023).
+#   [PyTorch Adventures](#pytorchadventures), and the chapters on softmax regression and perceptrons of [Zhang et
+#   al., 2023](#zhang2023).

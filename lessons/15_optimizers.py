@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Optimisers from steppers
 #
-# Gradient descent fits on one line. Adam's update takes half a page. Is Adam another machine, or the same machine with other parts in it,
-# and what does each part buy?
+# Gradient descent fits on one line. Adam's update takes half a page. Is Adam another machine, or the same machine
+# with other parts in it, and what does each part buy?
 
 # %% tags=["about"]
 covers = ["O08", "O09", "O11"]
@@ -26,8 +26,8 @@ from rungbook.plot.style import FOURTH, THIRD, TRAIN, VALID, draw, number, sheet
 # ## A valley that is long and narrow
 #
 # [Gradient descent](#gradient-descent) takes a step against the gradient: `p -= lr * g`, where `lr` is the [learning
-# rate](#learning-rate). The smallest problem on which it struggles has two parameters and one bowl, steep across and flat along:
-# $L(a, b) = \frac12 (a^2 + 100\, b^2)$. Here it is, as a learner would write it first:
+# rate](#learning-rate). The smallest problem on which it struggles has two parameters and one bowl, steep across
+# and flat along: $L(a, b) = \frac12 (a^2 + 100\, b^2)$. Here it is, as a learner would write it first:
 
 
 # %%
@@ -51,22 +51,26 @@ for lr in (0.001, 2 / 101, 0.0201):
 assert naive(0.0201, 200)[-1] > 1 > naive(0.001, 200)[-1]
 
 # %% [markdown]
-# One step multiplies `b` by `1 - 100 lr` and `a` by `1 - lr`. Above `lr = 2 / 100` the first factor is below -1, and `b` grows without
-# end: the steep direction sets the limit. At the limit the flat direction creeps. The best compromise makes both factors equally large,
-# at `lr = 2 / (100 + 1)`, and then every single step shrinks the distance by the same factor, (100 - 1) / (100 + 1). The ratio of the
-# largest to the smallest curvature, here 100, is the [condition number](#condition-number); it decides how slow the descent is.
+# One step multiplies `b` by `1 - 100 lr` and `a` by `1 - lr`. Above `lr = 2 / 100` the first factor is below -1, and `b`
+# grows without end: the steep direction sets the limit. At the limit the flat direction creeps. The best compromise
+# makes both factors equally large, at `lr = 2 / (100 + 1)`, and then every single step shrinks the distance by the
+# same factor, (100 - 1) / (100 + 1). The ratio of the largest to the smallest curvature, here 100, is the [condition
+# number](#condition-number); it decides how slow the descent is.
 
 # %%
 shrinks = naive(2 / 101, 200)
 torch.testing.assert_close(shrinks[1:] / shrinks[:-1], torch.full((200,), 99 / 101), rtol=1e-5, atol=0)
-print(f"each step keeps {99 / 101:.4f} of the distance; a factor of 10,000 takes {math.log(1e-4) / math.log(99 / 101):.0f} steps")
+print(
+    f"each step keeps {99 / 101:.4f} of the distance; a factor of 10,000 takes {math.log(1e-4) / math.log(99 / 101):.0f} steps"
+)
 
 # %% [markdown]
 # ## One machine, two kinds of parts
 #
-# What could be better than the last gradient? Something that remembers the gradients before. So an optimiser needs a memory for each
-# parameter, and the update splits in two: *statistics* bring the memory up to date, *steppers* move the parameter. In
-# `rungbook.scratch.optim.stateful` every optimiser is two lists of such parts. This is all of the machine:
+# What could be better than the last gradient? Something that remembers the gradients before. So an optimiser needs
+# a memory for each parameter, and the update splits in two: *statistics* bring the memory up to date, *steppers*
+# move the parameter. In `rungbook.scratch.optim.stateful` every optimiser is two lists of such parts. This is all
+# of the machine:
 
 # %%
 from rungbook.scratch.optim import stateful
@@ -75,12 +79,18 @@ from rungbook.scratch.optim.stateful import Slot, StatefulOptimizer, average_gra
 show(source(Slot), source(StatefulOptimizer.update))
 
 # %% [markdown]
-# A part is a function of one parameter's `Slot` and of the hyperparameters. Plain gradient descent has no statistics and one stepper.
-# [Momentum](#momentum) has one statistic, a running sum of gradients in which old ones fade, and steps along that sum. The statistic,
-# `average_grad`, is made by `exponential_average`: `momentum` says how much of the sum a step keeps.
+# A part is a function of one parameter's `Slot` and of the hyperparameters. Plain gradient descent has no
+# statistics and one stepper. [Momentum](#momentum) has one statistic, a running sum of gradients in which old ones
+# fade, and steps along that sum. The statistic, `average_grad`, is made by `exponential_average`: `momentum` says
+# how much of the sum a step keeps.
 
 # %%
-show(source(stateful.sgd_step), source(stateful.exponential_average), source(stateful.momentum_step), source(stateful.composed_sgd))
+show(
+    source(stateful.sgd_step),
+    source(stateful.exponential_average),
+    source(stateful.momentum_step),
+    source(stateful.composed_sgd),
+)
 
 
 # %%
@@ -100,9 +110,9 @@ parts_only = walk(lambda p: StatefulOptimizer(p, [], [sgd_step], lr=2 / 101), bo
 torch.testing.assert_close(parts_only.norm(dim=1), shrinks.double(), rtol=1e-6, atol=0)  # the naive loop, from parts
 
 # %% [markdown]
-# On the bowl, momentum can be computed too. With condition number $\kappa$ the best settings keep $(\sqrt\kappa - 1) / (\sqrt\kappa + 1)$
-# of the distance a step, where plain descent keeps $(\kappa - 1) / (\kappa + 1)$ [Polyak, 1964](#polyak1964). For $\kappa = 100$ that is
-# 9 / 11 in place of 99 / 101:
+# On the bowl, momentum can be computed too. With condition number $\kappa$ the best settings keep
+# $(\sqrt\kappa - 1) / (\sqrt\kappa + 1)$ of the distance a step, where plain descent keeps
+# $(\kappa - 1) / (\kappa + 1)$ [Polyak, 1964](#polyak1964). For $\kappa = 100$ that is 9 / 11 in place of 99 / 101:
 
 # %%
 best_rate, best_momentum = 4 / (10 + 1) ** 2, ((10 - 1) / (10 + 1)) ** 2
@@ -115,7 +125,9 @@ def steps_until(distances, part):
 
 plain_steps, heavy_steps = steps_until(naive(2 / 101, 600), 1e-4), steps_until(heavy, 1e-4)
 late = (heavy[200] / heavy[100]).item() ** (1 / 100)
-print(f"steps to a 10,000th of the distance: plain {plain_steps}, momentum {heavy_steps}; late in the run it keeps {late:.3f} a step")
+print(
+    f"steps to a 10,000th of the distance: plain {plain_steps}, momentum {heavy_steps}; late in the run it keeps {late:.3f} a step"
+)
 assert plain_steps > 5 * heavy_steps and abs(late - 9 / 11) < 0.01
 
 # %% [markdown]
@@ -126,9 +138,10 @@ assert plain_steps > 5 * heavy_steps and abs(late - 9 / 11) < 0.01
 #
 # $$a_t = \beta\, a_{t-1} + (1 - \beta)\, y_t, \qquad a_0 = 0.$$
 #
-# A value that is $k$ steps old has the weight $(1 - \beta) \beta^k$. After about $1 / (1 - \beta)$ steps its weight has fallen to
-# $1 / e$, so that is roughly how many values it averages. Below, the library's statistic runs over noisy numbers around a slow wave. The
-# dashed line is the average as it stands; the full one is debiased, which comes next.
+# A value that is $k$ steps old has the weight $(1 - \beta) \beta^k$. After about $1 / (1 - \beta)$ steps its weight has
+# fallen to $1 / e$, so that is roughly how many values it averages. Below, the library's statistic runs over noisy
+# numbers around a slow wave. The dashed line is the average as it stands; the full one is debiased, which comes
+# next.
 
 
 # %%
@@ -163,17 +176,16 @@ def smoothed(beta):
         ax.legend(fontsize=7, frameon=False, ncols=2)
 
     off = (free - wave).abs().mean()
-    words = (
-        f"beta {beta}: after ten steps the average from 0 is at {raw[9]:.2f} and the debiased one at {free[9]:.2f}, where the wave is at"
-    )
+    words = f"beta {beta}: after ten steps the average from 0 is at {raw[9]:.2f} and the debiased one at {free[9]:.2f}, where the wave is at"
     return draw(paint, f"{words} {wave[9]:.2f}; the debiased one is off by {off:.2f} on average.", size=(4.6, 2.6))
 
 
 show(Slider("beta", {str(beta): smoothed(beta) for beta in (0.5, 0.9, 0.98, 0.995)}, start="0.9"))
 
 # %% [markdown]
-# Two forces pull on $\beta$. Noise: of independent noise the average keeps the share $\sqrt{(1 - \beta) / (1 + \beta)}$ of its standard
-# deviation. Lag: behind a value that rises steadily the average stays $\beta / (1 - \beta)$ steps. Large $\beta$ is smooth and late:
+# Two forces pull on $\beta$. Noise: of independent noise the average keeps the share
+# $\sqrt{(1 - \beta) / (1 + \beta)}$ of its standard deviation. Lag: behind a value that rises steadily the average
+# stays $\beta / (1 - \beta)$ steps. Large $\beta$ is smooth and late:
 
 # %%
 rows = []
@@ -182,25 +194,37 @@ for beta in (0.5, 0.9, 0.98):
     kept = averaged(noise, beta)[0][-1].std().item()
     lag = (999 - averaged(torch.arange(1000.0, dtype=torch.float64), beta)[0][-1]).item()
     rows.append(
-        {"beta": beta, "noise kept": kept, "theory": math.sqrt((1 - beta) / (1 + beta)), "lag": lag, "in theory": beta / (1 - beta)}
+        {
+            "beta": beta,
+            "noise kept": kept,
+            "theory": math.sqrt((1 - beta) / (1 + beta)),
+            "lag": lag,
+            "in theory": beta / (1 - beta),
+        }
     )
     assert abs(kept / rows[-1]["theory"] - 1) < 0.05 and abs(lag - rows[-1]["in theory"]) < 1e-3 * (1 + lag)
 show(table(rows))
 
 # %% [markdown]
-# The third force is the start. The average begins at 0, so at first it is too small: its weights sum to $1 - \beta^t$ and not to 1.
-# [Debiasing](#debiasing) divides by that sum. Of a constant, the debiased average is that constant from the first step on:
+# The third force is the start. The average begins at 0, so at first it is too small: its weights sum to $1 - \beta^t$
+# and not to 1. [Debiasing](#debiasing) divides by that sum. Of a constant, the debiased average is that constant from
+# the first step on:
 
 # %%
 raw, free = averaged(torch.full((300,), 5.0, dtype=torch.float64), 0.98)
-print("average of fives after 1, 10, 100 steps:", [round(raw[t - 1].item(), 3) for t in (1, 10, 100)], " debiased:", free[0].item())
+print(
+    "average of fives after 1, 10, 100 steps:",
+    [round(raw[t - 1].item(), 3) for t in (1, 10, 100)],
+    " debiased:",
+    free[0].item(),
+)
 torch.testing.assert_close(free, torch.full_like(free, 5.0))
 torch.testing.assert_close(raw, 5 * (1 - 0.98 ** torch.arange(1, 301, dtype=torch.float64)))
 
 # %% [markdown]
-# What people get wrong: torch's momentum is *not* an average. It is the sum $b_t = \beta\, b_{t-1} + g_t$, without the factor
-# $1 - \beta$, which torch calls `1 - dampening`. Under a steady gradient it grows to $g / (1 - \beta)$. Whoever turns momentum 0.9 on
-# and leaves the rate has made the steps ten times as long:
+# What people get wrong: torch's momentum is *not* an average. It is the sum $b_t = \beta\, b_{t-1} + g_t$, without
+# the factor $1 - \beta$, which torch calls `1 - dampening`. Under a steady gradient it grows to $g / (1 - \beta)$.
+# Whoever turns momentum 0.9 on and leaves the rate has made the steps ten times as long:
 
 # %%
 steady = lambda p: p.sum()  # a gradient of 1 everywhere
@@ -212,28 +236,36 @@ torch.testing.assert_close(far[-2] - far[-1], 10 * (near[-2] - near[-1]))
 # %% [markdown]
 # ## Adam: every weight its own measure
 #
-# Momentum still has one rate for all weights. [Adam](#adam) [Kingma and Ba, 2015](#kingma2015) keeps a second average, of the *squared*
-# gradient, and divides by its root. Both averages are debiased. In the machine that is one more statistic and another stepper:
+# Momentum still has one rate for all weights. [Adam](#adam) [Kingma and Ba, 2015](#kingma2015) keeps a second
+# average, of the *squared* gradient, and divides by its root. Both averages are debiased. In the machine that is
+# one more statistic and another stepper:
 
 # %%
 show(source(stateful.adam_direction), source(stateful.adam_step), source(stateful.composed_adam))
 
 # %% [markdown]
-# Two things follow. The first step moves every weight by the rate itself, whatever its gradient: $g / \sqrt{g^2}$ is 1 or -1. And
-# multiplying the loss by any number changes nothing. On the bowl, Adam does not see that one direction is a hundred times as steep. The
-# first step also shows why debiasing matters: without it, it would be $(1 - 0.9) / \sqrt{1 - 0.999}$ times as long.
+# Two things follow. The first step moves every weight by the rate itself, whatever its gradient: $g / \sqrt{g^2}$ is
+# 1 or -1. And multiplying the loss by any number changes nothing. On the bowl, Adam does not see that one direction
+# is a hundred times as steep. The first step also shows why debiasing matters: without it, it would be
+# $(1 - 0.9) / \sqrt{1 - 0.999}$ times as long.
 
 # %%
 adam = lambda p: stateful.composed_adam(p, lr=0.05, eps=0)
 one, scaled = walk(adam, bowl, [1.0, 1.0], 100), walk(adam, lambda p: 1000 * bowl(p), [1.0, 1.0], 100)
-print("first step:", (one[0] - one[1]).tolist(), " without debiasing it would be", round(0.1 / math.sqrt(0.001), 2), "times that")
+print(
+    "first step:",
+    (one[0] - one[1]).tolist(),
+    " without debiasing it would be",
+    round(0.1 / math.sqrt(0.001), 2),
+    "times that",
+)
 torch.testing.assert_close(one[0] - one[1], torch.full((2,), 0.05, dtype=torch.float64))
 torch.testing.assert_close(one, scaled)
 torch.testing.assert_close(one[:, 0], one[:, 1])  # the same path along the flat and the steep direction
 
 # %% [markdown]
-# Now a valley that bends: Rosenbrock's, $(1 - a)^2 + 100 (b - a^2)^2$, whose bottom lies at (1, 1) [Rosenbrock, 1960](#rosenbrock1960).
-# Each optimiser gets the best of seven rates for 300 steps. Move the slider:
+# Now a valley that bends: Rosenbrock's, $(1 - a)^2 + 100 (b - a^2)^2$, whose bottom lies at (1, 1) [Rosenbrock,
+# 1960](#rosenbrock1960). Each optimiser gets the best of seven rates for 300 steps. Move the slider:
 
 
 # %%
@@ -257,18 +289,22 @@ for name, make in makers.items():
     title = f"{name}, rate {lr:.2g}: loss {last[lr]:.2g}"
     surface = lambda x, y: (1 - x) ** 2 + 100 * (y - x**2) ** 2
     frames[name] = loss_surface(surface, a, b, path=paths[lr].tolist(), names=("a", "b"), best=(1, 1), title=title)
-show(Slider("optimiser", frames), table([{"optimiser": name, "loss after 300 steps": loss} for name, loss in ends.items()]))
+show(
+    Slider("optimiser", frames),
+    table([{"optimiser": name, "loss after 300 steps": loss} for name, loss in ends.items()]),
+)
 assert ends["momentum 0.9"] < ends["SGD"] / 10 and ends["Adam"] < ends["SGD"]
 assert ends["momentum 0.9"] < ends["Adam"]
 
 # %% [markdown]
-# Plain descent leaps across the valley and hardly moves along it. In this valley momentum comes nearest, while on the straight one Adam
-# was blind to the condition number. No optimiser is best everywhere; each has its own idea of what is hard.
+# Plain descent leaps across the valley and hardly moves along it. In this valley momentum comes nearest, while on
+# the straight one Adam was blind to the condition number. No optimiser is best everywhere; each has its own idea of
+# what is hard.
 #
 # ## Equal to torch's
 #
-# A network on handwritten digits, 100 steps, float64. The machine with its parts, against torch's classes. Nothing is fitted loosely:
-# all weights agree to 10 digits.
+# A network on handwritten digits, 100 steps, float64. The machine with its parts, against torch's classes. Nothing
+# is fitted loosely: all weights agree to 10 digits.
 
 # %%
 from sklearn.datasets import load_digits
@@ -292,7 +328,9 @@ def trained(make, steps=100, model=None, decay_only=None):
 pairs = {
     "SGD": (partial(StatefulOptimizer, stats=[], steppers=[sgd_step], lr=0.1), partial(torch.optim.SGD, lr=0.1)),
     "SGD, L2": tuple(partial(made, lr=0.1, weight_decay=0.1) for made in (stateful.composed_sgd, torch.optim.SGD)),
-    "momentum": tuple(partial(made, lr=0.1, momentum=0.9, weight_decay=0.1) for made in (stateful.composed_sgd, torch.optim.SGD)),
+    "momentum": tuple(
+        partial(made, lr=0.1, momentum=0.9, weight_decay=0.1) for made in (stateful.composed_sgd, torch.optim.SGD)
+    ),
     "Adam": tuple(partial(made, lr=0.01) for made in (stateful.composed_adam, torch.optim.Adam)),
     "Adam, L2": tuple(partial(made, lr=0.01, weight_decay=0.1) for made in (stateful.composed_adam, torch.optim.Adam)),
     "AdamW": (
@@ -308,8 +346,8 @@ for name, (ours, torchs) in pairs.items():
 show(table(compared))
 
 # %% [markdown]
-# Dampening is the exception that shows what a part is worth. torch lets the very first gradient into the sum whole and dampens only from
-# the second on. With one statistic exchanged, the machine does the same:
+# Dampening is the exception that shows what a part is worth. torch lets the very first gradient into the sum whole
+# and dampens only from the second on. With one statistic exchanged, the machine does the same:
 
 
 # %%
@@ -333,8 +371,8 @@ print(f"with the library's part, which starts from 0, weights differ by up to {(
 assert (from_zero - theirs).abs().max() > 0.001
 
 # %% [markdown]
-# LAMB [You et al., 2020](#you2020) is Adam with one number more: each layer's step is made as long as the layer's own weights, times the
-# rate. torch does not have it, so the measure is the paper's algorithm 2, written out:
+# LAMB [You et al., 2020](#you2020) is Adam with one number more: each layer's step is made as long as the layer's
+# own weights, times the rate. torch does not have it, so the measure is the paper's algorithm 2, written out:
 
 # %%
 from rungbook.scratch.optim import LAMB
@@ -359,14 +397,17 @@ class LambOnPaper(torch.optim.Optimizer):
             p -= self.param_groups[0]["lr"] * p.norm() / r.norm() * r
 
 
-torch.testing.assert_close(trained(partial(LAMB, lr=0.01, weight_decay=0.1)), trained(partial(LambOnPaper, lr=0.01)), rtol=1e-9, atol=1e-10)
+torch.testing.assert_close(
+    trained(partial(LAMB, lr=0.01, weight_decay=0.1)), trained(partial(LambOnPaper, lr=0.01)), rtol=1e-9, atol=1e-10
+)
 
 # %% [markdown]
 # ## Weight decay is not L2
 #
-# To keep weights small, either add $\frac{\lambda}{2} |p|^2$ to the loss ([L2 regularisation](#l2-regularisation)), so that the gradient
-# becomes $g + \lambda p$; or shrink the weights themselves at each step, $p \leftarrow (1 - lr\, \lambda)\, p$ ([weight
-# decay](#weight-decay)). As parts, the first is a statistic that comes before the averages, the second a stepper that no average sees:
+# To keep weights small, either add $\frac{\lambda}{2} |p|^2$ to the loss ([L2 regularisation](#l2-regularisation)),
+# so that the gradient becomes $g + \lambda p$; or shrink the weights themselves at each step,
+# $p \leftarrow (1 - lr\, \lambda)\, p$ ([weight decay](#weight-decay)). As parts, the first is a statistic that comes
+# before the averages, the second a stepper that no average sees:
 
 # %%
 show(source(stateful.l2), source(stateful.decoupled_decay))
@@ -375,15 +416,17 @@ as_l2 = trained(partial(StatefulOptimizer, stats=[stateful.l2], steppers=[sgd_st
 as_decay = trained(partial(StatefulOptimizer, stats=[], steppers=[stateful.decoupled_decay, sgd_step], **hyper))
 torch.testing.assert_close(as_l2, as_decay)  # for plain SGD they are one and the same ...
 
-adam_l2, adamw = (trained(partial(stateful.composed_adam, lr=0.01, weight_decay=0.1, decoupled=d)) for d in (False, True))
+adam_l2, adamw = (
+    trained(partial(stateful.composed_adam, lr=0.01, weight_decay=0.1, decoupled=d)) for d in (False, True)
+)
 gap = (adam_l2 - adamw).abs().max()
 print(f"Adam: weights differ by up to {gap:.2f} after 100 steps; lengths {adam_l2.norm():.2f} and {adamw.norm():.2f}")
 assert gap > 0.1  # ... and for Adam they are not
 
 # %% [markdown]
-# Why? Adam divides by the size of the gradient, and with L2 the pull $\lambda p$ is divided along with it. A weight with large gradients
-# is then hardly pulled at all. Take weights that start at 1 and whose gradients are pure noise, small for some and large for others. There
-# is nothing to learn, so only the decay moves them:
+# Why? Adam divides by the size of the gradient, and with L2 the pull $\lambda p$ is divided along with it. A weight
+# with large gradients is then hardly pulled at all. Take weights that start at 1 and whose gradients are pure
+# noise, small for some and large for others. There is nothing to learn, so only the decay moves them:
 
 
 # %%
@@ -419,7 +462,8 @@ def paint(ax):
 
 
 told = "; ".join(
-    f"{name}: from {values[0]:.2f} at noise {sizes[0]} to {values[-1]:.2f} at noise {sizes[-1]:g}" for name, values in left.items()
+    f"{name}: from {values[0]:.2f} at noise {sizes[0]} to {values[-1]:.2f} at noise {sizes[-1]:g}"
+    for name, values in left.items()
 )
 show(draw(paint, f"What is left of a weight of 1 after 500 steps of decay. {told}.", size=(4.2, 2.6)))
 promised = (1 - 0.002 * 0.5) ** 500
@@ -427,10 +471,10 @@ assert (left["AdamW"] - promised).abs().max() < 0.02  # decoupled: every weight 
 assert left["Adam with L2"][0] < 0.4 and left["Adam with L2"][-1] > 0.9  # L2: by how noisy it is
 
 # %% [markdown]
-# This is the case of [Loshchilov and Hutter, 2019](#loshchilov2019) for [AdamW](#adamw). Momentum, too, tells the two apart, since L2
-# goes through its sum. And the *place* of a part matters: in the course this machine comes from [fast.ai, 2019](#fastai2019), all
-# statistics ran before all steppers, and L2 was a stepper. Put there, it changes the gradient after the averages have read it, and Adam
-# never notices. No error, no warning, no regularisation:
+# This is the case of [Loshchilov and Hutter, 2019](#loshchilov2019) for [AdamW](#adamw). Momentum, too, tells the
+# two apart, since L2 goes through its sum. And the *place* of a part matters: in the course this machine comes from
+# [fast.ai, 2019](#fastai2019), all statistics ran before all steppers, and L2 was a stepper. Put there, it changes
+# the gradient after the averages have read it, and Adam never notices. No error, no warning, no regularisation:
 
 # %%
 late_l2 = partial(
@@ -446,16 +490,18 @@ assert torch.equal(trained(partial(late_l2, weight_decay=100.0)), trained(partia
 # %% [markdown]
 # ## With normalisation, weight decay is a learning rate
 #
-# Behind a layer that is followed by [batch normalisation](#batch-normalisation), the size of its weights is divided away: doubling them
-# leaves every output as it was. What can a decay of such weights do at all? [Van Laarhoven, 2017](#vanlaarhoven2017) gives the answer
-# from one property. If $f(c\, w) = f(w)$ for every $c > 0$, then the gradient at $c\, w$ is $1 / c$ of that at $w$, and it stands at a
-# right angle to $w$:
+# Behind a layer that is followed by [batch normalisation](#batch-normalisation), the size of its weights is divided
+# away: doubling them leaves every output as it was. What can a decay of such weights do at all? [Van Laarhoven,
+# 2017](#vanlaarhoven2017) gives the answer from one property. If $f(c\, w) = f(w)$ for every $c > 0$, then the gradient
+# at $c\, w$ is $1 / c$ of that at $w$, and it stands at a right angle to $w$:
 
 
 # %%
 def normalised_net():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(64, 32, bias=False), nn.BatchNorm1d(32, eps=1e-30), nn.ReLU(), nn.Linear(32, 10)).double()
+    return nn.Sequential(
+        nn.Linear(64, 32, bias=False), nn.BatchNorm1d(32, eps=1e-30), nn.ReLU(), nn.Linear(32, 10)
+    ).double()
 
 
 def output_and_gradient(scale):
@@ -475,14 +521,14 @@ print(f"weights times 10: same outputs, a tenth of the gradient; cosine between 
 assert abs(cosine) < 1e-10
 
 # %% [markdown]
-# So what counts for such weights is their direction, and a step turns the direction by about $lr\, |g| / |w|$, with $|g|$ itself going
-# like $1 / |w|$. The [effective rate](#effective-learning-rate) is $lr / |w|^2$. Since the gradient stands at a right angle, every step
-# makes $|w|$ longer, and the effective rate falls by itself. Weight decay makes $|w|$ shorter, and the effective rate grows. That is all
-# it does.
+# So what counts for such weights is their direction, and a step turns the direction by about $lr\, |g| / |w|$, with
+# $|g|$ itself going like $1 / |w|$. The [effective rate](#effective-learning-rate) is $lr / |w|^2$. Since the gradient
+# stands at a right angle, every step makes $|w|$ longer, and the effective rate falls by itself. Weight decay makes
+# $|w|$ shorter, and the effective rate grows. That is all it does.
 #
-# "All" can be proven. Train once with decay $\lambda$ at the rate $lr$. Train again *without any decay*, while the rate of the layer
-# grows with each step as $lr / (1 - lr\, \lambda)^{2t + 1}$ [Li and Arora, 2020](#li2020). The weights differ by a growing factor; the
-# function, at every step, does not:
+# "All" can be proven. Train once with decay $\lambda$ at the rate $lr$. Train again *without any decay*, while the
+# rate of the layer grows with each step as $lr / (1 - lr\, \lambda)^{2t + 1}$ [Li and Arora, 2020](#li2020). The
+# weights differ by a growing factor; the function, at every step, does not:
 
 
 # %%
@@ -517,8 +563,14 @@ decayed = two_hundred_steps(0.05, lambda t: 0.2)
 growing = two_hundred_steps(0.0, lambda t: 0.2 / keep ** (2 * t + 1))
 neither = two_hundred_steps(0.0, lambda t: 0.2)
 torch.testing.assert_close(decayed[1], growing[1], rtol=1e-6, atol=1e-7)
-effective = {"decay": 0.2 / decayed[2], "growing rate": 0.2 / keep ** (2 * torch.arange(200) + 1) / growing[2], "neither": 0.2 / neither[2]}
-print(f"squared length after 200 steps: decay {decayed[2][-1]:.2f}, growing rate {growing[2][-1]:.2f}, neither {neither[2][-1]:.2f}")
+effective = {
+    "decay": 0.2 / decayed[2],
+    "growing rate": 0.2 / keep ** (2 * torch.arange(200) + 1) / growing[2],
+    "neither": 0.2 / neither[2],
+}
+print(
+    f"squared length after 200 steps: decay {decayed[2][-1]:.2f}, growing rate {growing[2][-1]:.2f}, neither {neither[2][-1]:.2f}"
+)
 assert neither[2].diff().min() > 0 and decayed[2][-1] < neither[2][-1] < growing[2][-1]
 
 # %%
@@ -539,22 +591,24 @@ def paint_lines(what, values, log):
 
 runs = {"decay": decayed, "growing rate": growing, "neither": neither}
 told = ", ".join(f"{name} {values[-1]:.3f}" for name, values in effective.items())
-told = (
-    f"Squared length and effective rate of the layer over 200 steps. At the end the effective rate is: {told}; the first two fall together."
-)
-panels = [("squared length", {name: run[2] for name, run in runs.items()}, True), ("effective rate, lr / |w|²", effective, False)]
+told = f"Squared length and effective rate of the layer over 200 steps. At the end the effective rate is: {told}; the first two fall together."
+panels = [
+    ("squared length", {name: run[2] for name, run in runs.items()}, True),
+    ("effective rate, lr / |w|²", effective, False),
+]
 show(sheet([paint_lines(*panel) for panel in panels], told, columns=2, size=(2.9, 2.4)))
 
 # %% [markdown]
-# The dashed line covers the full one: with decay or with a growing rate, it is the same training. What people get wrong is to say that
-# such decay keeps the function simple. It keeps its rate up. (Weights that nothing normalises, as in the last layer, do have a size that
-# matters.) A common rule follows: no decay for biases and for the parameters of normalisation; exercise 3 does it.
+# The dashed line covers the full one: with decay or with a growing rate, it is the same training. What people get
+# wrong is to say that such decay keeps the function simple. It keeps its rate up. (Weights that nothing normalises,
+# as in the last layer, do have a size that matters.) A common rule follows: no decay for biases and for the
+# parameters of normalisation; exercise 3 does it.
 #
 # ## Does the choice matter on digits?
 #
-# A claim "A beats B" needs a fair search: every optimiser with its own best rate, chosen on the valid split, judged once on the test
-# split, over several seeds. Ten networks with ten splits train side by side here, as one tensor whose first dimension is the seed. SGD
-# and Adam treat each number alone, so no network notices the others.
+# A claim "A beats B" needs a fair search: every optimiser with its own best rate, chosen on the valid split, judged
+# once on the test split, over several seeds. Ten networks with ten splits train side by side here, as one tensor
+# whose first dimension is the seed. SGD and Adam treat each number alone, so no network notices the others.
 
 
 # %%
@@ -578,7 +632,9 @@ def judged(make, epochs=4, batch=32):
     """Cross-entropy of each seed on valid and on test after a few epochs of batches of 32."""
     torch.manual_seed(0)
     shapes = ((64, 64), (1, 64), (64, 10), (1, 10))
-    weights = [(torch.rand(SEEDS, *shape) * 2 - 1).div(8).requires_grad_() for shape in shapes]  # torch's start, 1 / sqrt(64)
+    weights = [
+        (torch.rand(SEEDS, *shape) * 2 - 1).div(8).requires_grad_() for shape in shapes
+    ]  # torch's start, 1 / sqrt(64)
     optimizer, seed = make(weights), torch.arange(SEEDS)[:, None]
     for _ in range(epochs):
         order = torch.stack([torch.randperm(x_train.shape[1]) for _ in range(SEEDS)])
@@ -608,7 +664,11 @@ from rungbook.recipes.comparison import compare_all
 
 tests = {name: searched[name][lr][1].tolist() for name, lr in best.items()}
 rows = [
-    {"optimiser": n, "rate": round(best[n], 4), "test loss": f"{torch.tensor(t).mean():.3f} ± {torch.tensor(t).std():.3f}"}
+    {
+        "optimiser": n,
+        "rate": round(best[n], 4),
+        "test loss": f"{torch.tensor(t).mean():.3f} ± {torch.tensor(t).std():.3f}",
+    }
     for n, t in tests.items()
 ]
 show(table(rows))
@@ -640,12 +700,16 @@ told = "; ".join(
 show(draw(paint_search, f"Mean valid loss of ten seeds over the rate, for four optimisers: {told}.", size=(4.4, 2.8)))
 
 # %% [markdown]
-# Read the sentences above, not the order of the means: only what they call better is more than the spread over the seeds. What every
-# curve shows plainly is that a wrong rate costs far more than a wrong optimiser:
+# Read the sentences above, not the order of the means: only what they call better is more than the spread over the
+# seeds. What every curve shows plainly is that a wrong rate costs far more than a wrong optimiser:
 
 # %%
-wrong_rate = {name: (found[min(found)][0].mean() / found[best[name]][0].mean()).item() for name, found in searched.items()}
-wrong_optimiser = max(torch.tensor(t).mean() for t in tests.values()) / min(torch.tensor(t).mean() for t in tests.values())
+wrong_rate = {
+    name: (found[min(found)][0].mean() / found[best[name]][0].mean()).item() for name, found in searched.items()
+}
+wrong_optimiser = max(torch.tensor(t).mean() for t in tests.values()) / min(
+    torch.tensor(t).mean() for t in tests.values()
+)
 print("loss at the smallest rate over loss at the best:", {name: round(ratio, 1) for name, ratio in wrong_rate.items()})
 print(f"loss of the worst optimiser over that of the best, each at its best rate: {wrong_optimiser:.2f}")
 assert min(wrong_rate.values()) > wrong_optimiser
@@ -655,15 +719,18 @@ assert min(wrong_rate.values()) > wrong_optimiser
 #
 # ### Exercise 1: look ahead
 #
-# Nesterov's momentum keeps the same sum $b$ as momentum and steps along $g + \beta\, b$, with $b$ already brought up to date. Write the
-# stepper `nesterov_step(slot, hyper)`. A right answer equals `torch.optim.SGD(..., nesterov=True)` over 100 steps.
+# Nesterov's momentum keeps the same sum $b$ as momentum and steps along $g + \beta\, b$, with $b$ already brought up
+# to date. Write the stepper `nesterov_step(slot, hyper)`. A right answer equals `torch.optim.SGD(..., nesterov=True)`
+# over 100 steps.
 
 
 # %%
 def check_nesterov(nesterov_step):
     torchs = trained(partial(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True))
     yours = trained(partial(StatefulOptimizer, stats=[average_grad], steppers=[nesterov_step], lr=0.05, momentum=0.9))
-    assert torch.allclose(yours, torchs, rtol=1e-8, atol=1e-9), "not torch's weights: the step is lr * (g + momentum * grad_avg)"
+    assert torch.allclose(yours, torchs, rtol=1e-8, atol=1e-9), (
+        "not torch's weights: the step is lr * (g + momentum * grad_avg)"
+    )
 
 
 # %% tags=["solution"]
@@ -672,20 +739,24 @@ def nesterov_step(slot, hyper):
 
 
 check_nesterov(nesterov_step)
-refuses(check_nesterov, stateful.momentum_step, lambda s, h: s.p.sub_(h["lr"] * (s.grad + s.state["grad_avg"])), sgd_step)
+refuses(
+    check_nesterov, stateful.momentum_step, lambda s, h: s.p.sub_(h["lr"] * (s.grad + s.state["grad_avg"])), sgd_step
+)
 
 # %% [markdown]
 # ### Exercise 2: RMSprop
 #
 # RMSprop divides the gradient by the root of an average of its square, `p -= lr * g / (sqrt(v) + eps)`, with
-# `v = alpha * v + (1 - alpha) * g**2`, not debiased. Write `rmsprop(params)`, an optimiser made of parts, with rate 0.001, alpha 0.99 and
-# eps 1e-8. A right answer equals `torch.optim.RMSprop`.
+# `v = alpha * v + (1 - alpha) * g**2`, not debiased. Write `rmsprop(params)`, an optimiser made of parts, with rate
+# 0.001, alpha 0.99 and eps 1e-8. A right answer equals `torch.optim.RMSprop`.
 
 
 # %%
 def check_rmsprop(rmsprop):
     torchs = trained(partial(torch.optim.RMSprop, lr=0.001, alpha=0.99, eps=1e-8))
-    assert torch.allclose(trained(rmsprop), torchs, rtol=1e-8, atol=1e-9), "not torch's weights: is v of squares, not debiased, and rooted?"
+    assert torch.allclose(trained(rmsprop), torchs, rtol=1e-8, atol=1e-9), (
+        "not torch's weights: is v of squares, not debiased, and rooted?"
+    )
 
 
 # %% tags=["solution"]
@@ -705,8 +776,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: what is not to decay
 #
-# Write `groups(model, decay)`: a list of two parameter groups for an optimiser. Weights of two or more dimensions decay with `decay`;
-# biases and the parameters of normalisation, which have one dimension, with 0. A right answer names each parameter exactly once.
+# Write `groups(model, decay)`: a list of two parameter groups for an optimiser. Weights of two or more dimensions
+# decay with `decay`; biases and the parameters of normalisation, which have one dimension, with 0. A right answer
+# names each parameter exactly once.
 
 
 # %%
@@ -726,7 +798,10 @@ def check_groups(groups):
 def groups_by(decays):
     def groups(model, decay):
         named = list(model.named_parameters())
-        return [{"params": [p for n, p in named if decays(n, p) == yes], "weight_decay": decay * yes} for yes in (True, False)]
+        return [
+            {"params": [p for n, p in named if decays(n, p) == yes], "weight_decay": decay * yes}
+            for yes in (True, False)
+        ]
 
     return groups
 
@@ -738,7 +813,9 @@ refuses(check_groups, groups_by(lambda name, p: "weight" in name), groups_by(lam
 # ## Sources
 #
 # - The machine of statistics and steppers: fast.ai 2019, part 2, notebook 09, [Howard and Gugger](#fastai2019).
-# - Momentum and its rate on a bowl: [Polyak, 1964](#polyak1964); the bent valley: [Rosenbrock, 1960](#rosenbrock1960).
-# - Adam: [Kingma and Ba, 2015](#kingma2015); decoupled decay: [Loshchilov and Hutter, 2019](#loshchilov2019);
-# LAMB: [You et al., 2020](#you2020).
-# - Decay under normalisation: [van Laarhoven, 2017](#vanlaarhoven2017); the equal growing rate: [Li and Arora, 2020](#li2020).
+# - Momentum and its rate on a bowl: [Polyak, 1964](#polyak1964); the bent valley: [Rosenbrock,
+#   1960](#rosenbrock1960).
+# - Adam: [Kingma and Ba, 2015](#kingma2015); decoupled decay: [Loshchilov and Hutter, 2019](#loshchilov2019); LAMB:
+#   [You et al., 2020](#you2020).
+# - Decay under normalisation: [van Laarhoven, 2017](#vanlaarhoven2017); the equal growing rate: [Li and Arora,
+#   2020](#li2020).

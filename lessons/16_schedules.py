@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Schedules
 #
-# A learning rate that is right for the first steps keeps the last ones from arriving, and one that is right for the last steps wastes the
-# first. When should it fall, how fast, and why do some trainings start with a rate that rises?
+# A learning rate that is right for the first steps keeps the last ones from arriving, and one that is right for the
+# last steps wastes the first. When should it fall, how fast, and why do some trainings start with a rate that
+# rises?
 
 # %% tags=["about"]
 covers = ["O03", "O04", "O06"]
@@ -24,15 +25,15 @@ from rungbook.plot.style import FOURTH, THIRD, TRAIN, VALID, draw, number, sheet
 # %% [markdown]
 # ## A ball of noise around the best point
 #
-# [Stochastic gradient descent](#stochastic-gradient-descent) steps by gradients that are right only on average. The smallest case: one
-# number $p$, the loss $\frac12 (p - y)^2$, and a fresh sample $y$ at every step, drawn around 0 with standard deviation 1. The best $p$
-# is 0. Each step is
+# [Stochastic gradient descent](#stochastic-gradient-descent) steps by gradients that are right only on average. The
+# smallest case: one number $p$, the loss $\frac12 (p - y)^2$, and a fresh sample $y$ at every step, drawn around 0
+# with standard deviation 1. The best $p$ is 0. Each step is
 #
 # $$p \leftarrow p - lr\,(p - y) = (1 - lr)\, p + lr\, y.$$
 #
 # How far from 0 will $p$ be, in the mean square? The old error shrinks, and new noise comes in:
-# $E[p^2] \leftarrow (1 - lr)^2 E[p^2] + lr^2$. For a fixed rate that comes to rest at $lr / (2 - lr)$ and goes no lower, however long you
-# train. Below, 5,000 trainings that start at 5 are beside the formula:
+# $E[p^2] \leftarrow (1 - lr)^2 E[p^2] + lr^2$. For a fixed rate that comes to rest at $lr / (2 - lr)$ and goes no
+# lower, however long you train. Below, 5,000 trainings that start at 5 are beside the formula:
 
 
 # %%
@@ -87,14 +88,16 @@ def paint_noise(ax):
 told = "; ".join(f"{row['rate']}: {row['measured']:.3f}" for row in rows)
 show(
     draw(
-        paint_noise, f"Mean squared distance over 300 steps, formula and 5,000 trainings, which agree. At the end {told}.", size=(4.8, 3.2)
+        paint_noise,
+        f"Mean squared distance over 300 steps, formula and 5,000 trainings, which agree. At the end {told}.",
+        size=(4.8, 3.2),
     )
 )
 
 # %% [markdown]
-# A large rate arrives early and then rattles about. A small one comes closer, late. Falling rates have both. The line for `1 / (t + 1)`
-# is the best there can be, and not by luck: with that rate the step is the formula of a running mean, so after $t$ steps $p$ is the mean
-# of all samples so far, whatever it was at first:
+# A large rate arrives early and then rattles about. A small one comes closer, late. Falling rates have both. The
+# line for `1 / (t + 1)` is the best there can be, and not by luck: with that rate the step is the formula of a
+# running mean, so after $t$ steps $p$ is the mean of all samples so far, whatever it was at first:
 
 # %%
 torch.manual_seed(1)
@@ -107,8 +110,9 @@ torch.testing.assert_close(torch.stack(path), samples.cumsum(0) / torch.arange(1
 torch.testing.assert_close(noisy["1 over the step"][:, 1], 1 / torch.arange(1, STEPS + 1))
 
 # %% [markdown]
-# Then why not always? Because it takes the curvature for granted. If the loss is ten times as flat as you took it to be, each step is a
-# tenth as long, and the same schedule has cooled down long before it arrives. Half a cosine does not mind:
+# Then why not always? Because it takes the curvature for granted. If the loss is ten times as flat as you took it
+# to be, each step is a tenth as long, and the same schedule has cooled down long before it arrives. Half a cosine
+# does not mind:
 
 # %%
 flat = {  # a tenth of the gradient is a tenth of the rate
@@ -125,24 +129,31 @@ def flat_bowl(rate_at):
 
 
 left = {name: flat_bowl(rate_at) for name, rate_at in flat.items()}
-show(table([{"rate": name, "mean squared distance with a tenth of the curvature": value} for name, value in left.items()]))
+show(
+    table(
+        [{"rate": name, "mean squared distance with a tenth of the curvature": value} for name, value in left.items()]
+    )
+)
 assert left["1 over the step"] > 100 * left["half a cosine"]
 
 # %% [markdown]
-# [Robbins and Monro, 1951](#robbins1951) ask two things of rates, for a training without end: their sum is infinite, so that $p$ gets
-# everywhere, and the sum of their squares is finite, so that the noise dies out. `1 / (t + 1)` keeps both. `1 / sqrt(t + 1)` keeps the
-# first only. It does not mind flat places, and its ball shrinks no faster than the rate does, to about half of it:
+# [Robbins and Monro, 1951](#robbins1951) ask two things of rates, for a training without end: their sum is
+# infinite, so that $p$ gets everywhere, and the sum of their squares is finite, so that the noise dies out.
+# `1 / (t + 1)` keeps both. `1 / sqrt(t + 1)` keeps the first only. It does not mind flat places, and its ball shrinks
+# no faster than the rate does, to about half of it:
 
 # %%
 root = noisy["0.5 over the root of the step"][:, 1]
-print(f"mean square after 300 steps {root[-1]:.4f}, half of the rate {ways['0.5 over the root of the step'](299) / 2:.4f}")
+print(
+    f"mean square after 300 steps {root[-1]:.4f}, half of the rate {ways['0.5 over the root of the step'](299) / 2:.4f}"
+)
 assert abs(root[-1] / (0.5 / 300**0.5 / 2) - 1) < 0.1
 
 # %% [markdown]
 # ## A schedule is a function
 #
-# A [schedule](#schedule) needs no class. It is a function: of the position in training, from 0 to 1, or of the step. The library's are in
-# `rungbook.scratch.optim.schedules`:
+# A [schedule](#schedule) needs no class. It is a function: of the position in training, from 0 to 1, or of the
+# step. The library's are in `rungbook.scratch.optim.schedules`:
 
 # %%
 from rungbook.scratch.optim.schedules import combine, cos, exp, factor, lin, multi_step, no
@@ -150,8 +161,8 @@ from rungbook.scratch.optim.schedules import combine, cos, exp, factor, lin, mul
 show(*(source(f) for f in (no, lin, cos, exp, combine)))
 
 # %% [markdown]
-# `combine` puts schedules one after the other, each squeezed into its share. The course this comes from uses 30 % of the time to rise and
-# 70 % to fall [fast.ai, 2019](#fastai2019). Then those of the step:
+# `combine` puts schedules one after the other, each squeezed into its share. The course this comes from uses 30 %
+# of the time to rise and 70 % to fall [fast.ai, 2019](#fastai2019). Then those of the step:
 
 # %%
 show(*(source(f) for f in (square_root, factor, multi_step, cosine)))
@@ -181,13 +192,18 @@ def paint_schedule(name):
 
 
 told = "; ".join(f"{name} from {v[0]:.2g} over {v[30]:.2g} at step 30 to {v[-1]:.2g}" for name, v in drawn.items())
-show(sheet([paint_schedule(name) for name in drawn], f"Nine schedules over 100 steps: {told}.", columns=3, size=(2.1, 1.6)))
+show(
+    sheet(
+        [paint_schedule(name) for name in drawn], f"Nine schedules over 100 steps: {told}.", columns=3, size=(2.1, 1.6)
+    )
+)
 
 # %% [markdown]
 # ## Equal to torch's classes
 #
-# torch has its schedules as classes that change an optimiser's rate at each `step()`. Ours have the same names. Each case below is run for
-# 100 steps with torch's class, with our class, and as a plain function that drives the optimiser; all three give the same rates.
+# torch has its schedules as classes that change an optimiser's rate at each `step()`. Ours have the same names.
+# Each case below is run for 100 steps with torch's class, with our class, and as a plain function that drives the
+# optimiser; all three give the same rates.
 
 # %%
 from torch.optim import lr_scheduler as theirs
@@ -243,17 +259,19 @@ for name, (options, function) in cases.items():
 show(table(compared))
 
 # %% [markdown]
-# Why are the gaps of some rows not exactly 0? torch's classes multiply the present rate by the ratio of two neighbours, step after step, so
-# that several schedules can act on one rate; rounding adds up. A function computes each rate afresh. It also needs no state to continue
-# an interrupted run.
+# Why are the gaps of some rows not exactly 0? torch's classes multiply the present rate by the ratio of two
+# neighbours, step after step, so that several schedules can act on one rate; rounding adds up. A function computes
+# each rate afresh. It also needs no state to continue an interrupted run.
 #
-# What people get wrong: the *clock*. A class counts calls of `step()` and does not know whether they are steps or epochs. Plan 1,000 steps
-# and call once an epoch, and the rate never falls. Plan 10 epochs and call at each step, and the cosine is at 0 after 10 steps, and
-# then rises again:
+# What people get wrong: the *clock*. A class counts calls of `step()` and does not know whether they are steps or
+# epochs. Plan 1,000 steps and call once an epoch, and the rate never falls. Plan 10 epochs and call at each step,
+# and the cosine is at 0 after 10 steps, and then rises again:
 
 # %%
 planned_steps = rates(partial(theirs.CosineAnnealingLR, T_max=1000), steps=10)[0]  # called once in each of 10 epochs
-planned_epochs = rates(partial(theirs.CosineAnnealingLR, T_max=10), steps=21)[0]  # called at each of 1,000 steps; the first 21
+planned_epochs = rates(partial(theirs.CosineAnnealingLR, T_max=10), steps=21)[
+    0
+]  # called at each of 1,000 steps; the first 21
 print(f"planned in steps, called by epoch: {planned_steps[0, 0]:.4f} at first, {planned_steps[-1, 0]:.4f} at the end")
 print("planned in epochs, called by step:", [round(planned_epochs[t, 0].item(), 3) for t in (0, 5, 10, 15, 20)])
 assert planned_steps[-1] > 0.99 * planned_steps[0] and planned_epochs[10] < 1e-12 < 0.49 < planned_epochs[20]
@@ -261,9 +279,10 @@ assert planned_steps[-1] > 0.99 * planned_steps[0] and planned_epochs[10] < 1e-1
 # %% [markdown]
 # ## One cycle, and momentum the other way
 #
-# [One cycle](#one-cycle) [Smith, 2018](#smith2018) raises the rate from a 25th of its top, and lets it fall to nearly nothing. While the
-# rate is high the momentum is low, and the other way round. Under a steady gradient a step is `lr / (1 - momentum)` long; while the rate
-# grows 25-fold, that grows about 8-fold. Two `combine`s say it all:
+# [One cycle](#one-cycle) [Smith, 2018](#smith2018) raises the rate from a 25th of its top, and lets it fall to
+# nearly nothing. While the rate is high the momentum is low, and the other way round. Under a steady gradient a
+# step is `lr / (1 - momentum)` long; while the rate grows 25-fold, that grows about 8-fold. Two `combine`s say it
+# all:
 
 # %%
 top_at = (0.3 * 100 - 1) / 99  # torch counts so that the top is reached at step 29 of 0 to 99
@@ -273,7 +292,9 @@ momentum_of = combine(shares, [cos(0.95, 0.85), cos(0.85, 0.95)])
 for package in (theirs, ours):
     lr, momentum = rates(partial(package.OneCycleLR, max_lr=0.5, total_steps=100))
     torch.testing.assert_close(lr[:, 0], torch.tensor([0.5 * rate_of(t / 99) for t in range(100)], dtype=torch.float64))
-    torch.testing.assert_close(momentum[:, 0], torch.tensor([momentum_of(t / 99) for t in range(100)], dtype=torch.float64))
+    torch.testing.assert_close(
+        momentum[:, 0], torch.tensor([momentum_of(t / 99) for t in range(100)], dtype=torch.float64)
+    )
 
 
 reach = lr / (1 - momentum)
@@ -291,18 +312,29 @@ def paint_one(values, title, colour):
 
 told = f"One cycle. The rate goes from {lr[0, 0]:.3f} to {lr.max():.3f} at step {lr.argmax()} and to {lr[-1, 0]:.4f}; the momentum from"
 told += f" {momentum[0, 0]:.2f} to {momentum.min():.2f} and back to {momentum[-1, 0]:.2f}."
-show(sheet([paint_one(lr[:, 0], "learning rate", TRAIN), paint_one(momentum[:, 0], "momentum", VALID)], told, columns=2, size=(2.9, 2.1)))
+show(
+    sheet(
+        [paint_one(lr[:, 0], "learning rate", TRAIN), paint_one(momentum[:, 0], "momentum", VALID)],
+        told,
+        columns=2,
+        size=(2.9, 2.1),
+    )
+)
 
 # %% [markdown]
-# An optimiser has [parameter groups](#parameter-group), each with its own rate. A network whose first layers were trained before gets a
-# lower rate there, so a schedule must act on each group. Most multiply every group's own rate; `OneCycleLR` takes a list of tops, and
-# `LambdaLR` a list of functions. Here the first group waits for 30 steps and then joins at a tenth of the rate:
+# An optimiser has [parameter groups](#parameter-group), each with its own rate. A network whose first layers were
+# trained before gets a lower rate there, so a schedule must act on each group. Most multiply every group's own
+# rate; `OneCycleLR` takes a list of tops, and `LambdaLR` a list of functions. Here the first group waits for 30
+# steps and then joins at a tenth of the rate:
 
 # %%
 lr, _ = rates(partial(ours.OneCycleLR, max_lr=[0.05, 0.5], total_steps=100), groups=2)
 torch.testing.assert_close(10 * lr[:, 0], lr[:, 1])
 late = lambda t: 0.0 if t < 30 else 0.1 * cos(1, 0)(t / 100)
-lists = [rates(partial(package.LambdaLR, lr_lambda=[late, lambda t: cos(1, 0)(t / 100)]), groups=2)[0] for package in (theirs, ours)]
+lists = [
+    rates(partial(package.LambdaLR, lr_lambda=[late, lambda t: cos(1, 0)(t / 100)]), groups=2)[0]
+    for package in (theirs, ours)
+]
 torch.testing.assert_close(*lists)
 
 
@@ -319,9 +351,9 @@ show(draw(paint_groups, told, size=(3.8, 2.2)))
 # %% [markdown]
 # ## In a training, with a recorder
 #
-# The `Learner` takes a schedule of the position: a name, such a name with arguments, or any function. Step $i$ of $N$ is at the position
-# $i / N$. To see what it does, a [callback](#callback) writes down rate and momentum after each step. (The library's own `Recorder` notes
-# them at each report, and a line an epoch into the run's folder.)
+# The `Learner` takes a schedule of the position: a name, such a name with arguments, or any function. Step $i$ of
+# $N$ is at the position $i / N$. To see what it does, a [callback](#callback) writes down rate and momentum after
+# each step. (The library's own `Recorder` notes them at each report, and a line an epoch into the run's folder.)
 
 # %%
 import rungbook
@@ -349,10 +381,13 @@ cycle, steps = one_cycle(), learner.plan.steps
 torch.testing.assert_close(recorder.lr, [0.5 * cycle(i / steps) for i in range(steps)])
 torch.testing.assert_close(recorder.momentum, [cycle.momentum(i / steps) for i in range(steps)])
 top = max(recorder.lr)
-print(f"{steps} steps; highest rate {top:.3f} at step {recorder.lr.index(top)}; valid accuracy {learner.row['valid_accuracy']:.3f}")
+print(
+    f"{steps} steps; highest rate {top:.3f} at step {recorder.lr.index(top)}; valid accuracy {learner.row['valid_accuracy']:.3f}"
+)
 
 # %% [markdown]
-# At the command line the same words follow `schedule=`. Without them it is `one_cycle`, unless the recipe says otherwise:
+# At the command line the same words follow `schedule=`. Without them it is `one_cycle`, unless the recipe says
+# otherwise:
 #
 # ```sh
 # rung train digits schedule=cosine
@@ -361,7 +396,8 @@ print(f"{steps} steps; highest rate {top:.3f} at step {recorder.lr.index(top)}; 
 # rung train digits "schedule=step(milestones=(0.6, 0.8), gamma=0.2)"
 # ```
 #
-# Shares of the run are positions, not steps, so the words stay right when the number of epochs changes. Move the slider over all names:
+# Shares of the run are positions, not steps, so the words stay right when the number of epochs changes. Move the
+# slider over all names:
 
 # %%
 from rungbook.recipes.recipe import Recipe
@@ -388,13 +424,15 @@ except rungbook.RungError as error:
 # %% [markdown]
 # ## Why start low?
 #
-# A falling rate is explained by noise. A rising one, [warm-up](#warm-up), is not: at the start there is most to gain. Watch Adam at its
-# first steps. It divides an average of gradients by the root of an average of their squares (lesson 15). Give it pure noise, so that
-# there is nothing to learn and the right thing to do is nothing. How long are its steps?
+# A falling rate is explained by noise. A rising one, [warm-up](#warm-up), is not: at the start there is most to
+# gain. Watch Adam at its first steps. It divides an average of gradients by the root of an average of their squares
+# (lesson 15). Give it pure noise, so that there is nothing to learn and the right thing to do is nothing. How long
+# are its steps?
 #
-# At step 1 both averages hold one gradient, and the quotient is 1 or -1: a full step. Later, the average of the gradients has shrunk
-# towards 0, and the denominator has not. If the squares are averaged evenly, the mean square of the quotient is the sum of the squared
-# weights of the debiased average, exactly $\frac{1 - \beta}{1 + \beta} \cdot \frac{1 + \beta^t}{1 - \beta^t}$ with $\beta = \beta_1$:
+# At step 1 both averages hold one gradient, and the quotient is 1 or -1: a full step. Later, the average of the
+# gradients has shrunk towards 0, and the denominator has not. If the squares are averaged evenly, the mean square
+# of the quotient is the sum of the squared weights of the debiased average, exactly
+# $\frac{1 - \beta}{1 + \beta} \cdot \frac{1 + \beta^t}{1 - \beta^t}$ with $\beta = \beta_1$:
 
 # %%
 from rungbook.scratch.optim.stateful import Slot, adam_direction, first_moment, second_moment, step_count
@@ -414,7 +452,9 @@ steps = torch.arange(1, 101, dtype=torch.float64)
 theory = ((1 - 0.9) / (1 + 0.9) * (1 + 0.9**steps) / (1 - 0.9**steps)).sqrt()
 assert (torch.tensor(length) / theory - 1).abs().max() < 0.05
 print(f"step 1: {length[0]:.2f} of the rate; step 10: {length[9]:.2f}; step 100: {length[99]:.2f}")
-print(f"adaptive rates, 95 % quantile over 5 % quantile: step 1: {spread[0]:.0f}, step 10: {spread[9]:.1f}, step 100: {spread[99]:.2f}")
+print(
+    f"adaptive rates, 95 % quantile over 5 % quantile: step 1: {spread[0]:.0f}, step 10: {spread[9]:.1f}, step 100: {spread[99]:.2f}"
+)
 assert length[0] > 4 * length[99] and spread[0] > 10 * spread[99]
 
 
@@ -429,16 +469,17 @@ told = f"Adam's steps on pure noise, as theory has them: {length[0]:.2f} of the 
 show(draw(paint_lengths, told, size=(4.0, 2.4)))
 
 # %% [markdown]
-# Adam's first steps are more than four times as long as its later ones, on nothing but noise. Warm-up takes that back. The early
-# denominators are also wildly uneven, since each rests on a few squares. [Liu et al., 2020](#liu2020) hold this variance to be the reason
-# for warm-up; [Ma and Yarats, 2021](#ma2021) the length of the steps, and they advise a straight line up over $2 / (1 - \beta_2)$ steps,
-# 2,000 for Adam's usual $\beta_2$. SGD with very large batches is warmed up for another reason: the large rate that suits such batches is
-# too large for the first epochs, when the network changes fast [Goyal et al., 2017](#goyal2017).
+# Adam's first steps are more than four times as long as its later ones, on nothing but noise. Warm-up takes that
+# back. The early denominators are also wildly uneven, since each rests on a few squares. [Liu et al.,
+# 2020](#liu2020) hold this variance to be the reason for warm-up; [Ma and Yarats, 2021](#ma2021) the length of the
+# steps, and they advise a straight line up over $2 / (1 - \beta_2)$ steps, 2,000 for Adam's usual $\beta_2$. SGD with
+# very large batches is warmed up for another reason: the large rate that suits such batches is too large for the
+# first epochs, when the network changes fast [Goyal et al., 2017](#goyal2017).
 #
 # ## Does it pay on digits?
 #
-# The fair search of lesson 15: each schedule with its own best of five rates by the valid split, ten seeds side by side, Adam, five epochs,
-# judged on the test split.
+# The fair search of lesson 15: each schedule with its own best of five rates by the valid split, ten seeds side by
+# side, Adam, five epochs, judged on the test split.
 
 # %%
 from sklearn.datasets import load_digits
@@ -500,7 +541,9 @@ for comparison in compare_all(tested, "constant", metric="loss").values():
 
 # %%
 means = {name: torch.tensor(values).mean().item() for name, values in tested.items()}
-assert max(means[name] for name in ("linear", "cosine", "30/70")) < min(means["constant"], means["warm-up, then constant"])
+assert max(means[name] for name in ("linear", "cosine", "30/70")) < min(
+    means["constant"], means["warm-up, then constant"]
+)
 
 
 def paint_tested(ax):
@@ -515,40 +558,51 @@ told = "; ".join(f"{name} {mean:.3f}" for name, mean in means.items())
 show(draw(paint_tested, f"Test loss of ten seeds for each schedule, mean: {told}.", size=(4.6, 2.2)))
 
 # %% [markdown]
-# The means of the three schedules that end near 0 lie below those of the two that do not; which differences are more than chance, the
-# sentences say. Search the rate again when you change the schedule: in the table, those that fall like a higher one.
+# The means of the three schedules that end near 0 lie below those of the two that do not; which differences are
+# more than chance, the sentences say. Search the rate again when you change the schedule: in the table, those that
+# fall like a higher one.
 #
 # ## Exercises
 #
 # ### Exercise 1: up, level, down
 #
-# Write `trapezoid(position)`: from 0 in a straight line to 1 over the first tenth, level, and over the last fifth in a straight line to 0.
+# Write `trapezoid(position)`: from 0 in a straight line to 1 over the first tenth, level, and over the last fifth
+# in a straight line to 0.
 
 
 # %%
 def check_trapezoid(trapezoid):
     for position, value in {0: 0, 0.025: 0.25, 0.1: 1, 0.5: 1, 0.8: 1, 0.9: 0.5, 1: 0}.items():
         got = trapezoid(position)
-        assert abs(got - value) < 1e-9, f"at {position} it is {got:.3f}, expected {value}; it rises until 0.1 and falls from 0.8"
+        assert abs(got - value) < 1e-9, (
+            f"at {position} it is {got:.3f}, expected {value}; it rises until 0.1 and falls from 0.8"
+        )
 
 
 # %% tags=["solution"]
 check_trapezoid(combine([0.1, 0.7, 0.2], [lin(0, 1), no(1, 1), lin(1, 0)]))
 check_trapezoid(lambda x: min(x / 0.1, 1, (1 - x) / 0.2))
-refuses(check_trapezoid, combine([0.1, 0.9], [lin(0, 1), lin(1, 0)]), combine([0.1, 0.7, 0.2], [cos(0, 1), no(1, 1), cos(1, 0)]))
+refuses(
+    check_trapezoid,
+    combine([0.1, 0.9], [lin(0, 1), lin(1, 0)]),
+    combine([0.1, 0.7, 0.2], [cos(0, 1), no(1, 1), cos(1, 0)]),
+)
 
 # %% [markdown]
 # ### Exercise 2: warm restarts
 #
-# [Loshchilov and Hutter, 2017](#loshchilov2017) let the cosine fall to 0 and then begin again. Write `restarts(t)`, the factor at step `t`
-# with 10 steps a cycle. A right answer equals `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(T_0=10)` over 35 steps.
+# [Loshchilov and Hutter, 2017](#loshchilov2017) let the cosine fall to 0 and then begin again. Write `restarts(t)`,
+# the factor at step `t` with 10 steps a cycle. A right answer equals
+# `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(T_0=10)` over 35 steps.
 
 
 # %%
 def check_restarts(restarts):
     torchs = rates(partial(theirs.CosineAnnealingWarmRestarts, T_0=10), steps=35)[0][:, 0] / 0.5
     for t, value in enumerate(torchs.tolist()):
-        assert abs(restarts(t) - value) < 1e-9, f"at step {t} it is {restarts(t):.4f}, torch's is {value:.4f}; step 10 starts a new cycle"
+        assert abs(restarts(t) - value) < 1e-9, (
+            f"at step {t} it is {restarts(t):.4f}, torch's is {value:.4f}; step 10 starts a new cycle"
+        )
 
 
 # %% tags=["solution"]
@@ -558,8 +612,9 @@ refuses(check_restarts, lambda t: cos(1, 0)(t / 10), lambda t: cos(1, 0)(t % 10 
 # %% [markdown]
 # ### Exercise 3: the rate for a ball of a given size
 #
-# You want the noise ball of the first section to come to rest at a mean square of `v`, for a curvature of 1 and noise of standard
-# deviation `sd`: the step is $p \leftarrow (1 - lr)\, p + lr\, sd\, \epsilon$. Write `rate_for(v, sd)`. A right answer comes to rest there.
+# You want the noise ball of the first section to come to rest at a mean square of `v`, for a curvature of 1 and
+# noise of standard deviation `sd`: the step is $p \leftarrow (1 - lr)\, p + lr\, sd\, \epsilon$. Write
+# `rate_for(v, sd)`. A right answer comes to rest there.
 
 
 # %%
@@ -569,7 +624,9 @@ def check_rate_for(rate_for):
         assert 0 < lr < 2, f"a rate of {lr} diverges or stands still"
         for _ in range(5000):
             square = (1 - lr) ** 2 * square + lr**2 * sd**2
-        assert abs(square / v - 1) < 1e-6, f"it rests at {square:.4f}, not at {v}; solve v = lr * sd**2 / (2 - lr) for lr"
+        assert abs(square / v - 1) < 1e-6, (
+            f"it rests at {square:.4f}, not at {v}; solve v = lr * sd**2 / (2 - lr) for lr"
+        )
 
 
 # %% tags=["solution"]
@@ -580,7 +637,7 @@ refuses(check_rate_for, lambda v, sd: 2 * v / sd**2, lambda v, sd: 2 * v / (sd +
 # ## Sources
 #
 # - Steps that must add up while their squares must not: [Robbins and Monro, 1951](#robbins1951).
-# - Schedules as functions, put together 30/70: fast.ai 2019, part 2, notebook 05, [Howard and Gugger](#fastai2019); square root, factor,
-# multi-step and cosine with warm-up: [Zhang et al., 2023](#zhang2023), section 12.11.
+# - Schedules as functions, put together 30/70: fast.ai 2019, part 2, notebook 05, [Howard and Gugger](#fastai2019);
+#   square root, factor, multi-step and cosine with warm-up: [Zhang et al., 2023](#zhang2023), section 12.11.
 # - Cosines and restarts: [Loshchilov and Hutter, 2017](#loshchilov2017); one cycle: [Smith, 2018](#smith2018).
 # - Warm-up for Adam: [Liu et al., 2020](#liu2020); [Ma and Yarats, 2021](#ma2021).

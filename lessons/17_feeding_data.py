@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Feeding data
 #
-# A network takes batches: one tensor, all samples of one size. What you have is a folder of photographs of every size, some of them
-# broken, or texts of every length. What stands between the two, and where do errors hide there?
+# A network takes batches: one tensor, all samples of one size. What you have is a folder of photographs of every
+# size, some of them broken, or texts of every length. What stands between the two, and where do errors hide there?
 
 # %% tags=["about"]
 covers = ["M07", "D01", "D02", "S0-1", "S0-2", "S0-3", "S1-1"]
@@ -34,16 +34,18 @@ from rungbook.scratch.data.fetch import MapFetcher
 # %% [markdown]
 # ## Four small questions
 #
-# Which samples are there? In which order do they come? How do several become one batch? Who fetches them? torch keeps the four apart, and
-# so do we. A [dataset](#dataset) answers the first: it has a length, and gives its $i$-th sample. For tensors that is all:
+# Which samples are there? In which order do they come? How do several become one batch? Who fetches them? torch
+# keeps the four apart, and so do we. A [dataset](#dataset) answers the first: it has a length, and gives its $i$-th
+# sample. For tensors that is all:
 
 # %%
 show(source(own.TensorDataset))
 
 # %% [markdown]
-# A *sampler* yields the indices: `0, 1, 2, ...`, or in random order. A *batch sampler* cuts them into lists. [Collating](#collate) turns a
-# list of samples into a batch: it stacks the first parts of all samples, then the second parts. With that a loader is three lines. Here is
-# a first version, on the 1,797 handwritten digits of scikit-learn:
+# A *sampler* yields the indices: `0, 1, 2, ...`, or in random order. A *batch sampler* cuts them into lists.
+# [Collating](#collate) turns a list of samples into a batch: it stacks the first parts of all samples, then the
+# second parts. With that a loader is three lines. Here is a first version, on the 1,797 handwritten digits of
+# scikit-learn:
 
 # %%
 digits = load_data("digits", valid=0.0, test=0.2, batch_size=32, seed=0)
@@ -73,8 +75,8 @@ pixels, labels = next(iter(first_loader(samples, 32, seeded(0))))
 print("a batch:", tuple(pixels.shape), tuple(labels.shape))
 
 # %% [markdown]
-# Does it give torch's batches for torch's seed? Not quite: torch's loader draws one number before the order, from which its worker
-# processes get their seeds. After one such draw, the three loaders agree to the last bit.
+# Does it give torch's batches for torch's seed? Not quite: torch's loader draws one number before the order, from
+# which its worker processes get their seeds. After one such draw, the three loaders agree to the last bit.
 
 # %%
 random = seeded(0)
@@ -109,7 +111,8 @@ def trained(loader) -> nn.Module:
 
 
 by_torch, by_ours = (
-    trained(loader(samples, batch_size=32, shuffle=True, generator=seeded(0))) for loader in (torch_data.DataLoader, own.DataLoader)
+    trained(loader(samples, batch_size=32, shuffle=True, generator=seeded(0)))
+    for loader in (torch_data.DataLoader, own.DataLoader)
 )
 assert all(torch.equal(a, b) for a, b in zip(by_torch.parameters(), by_ours.parameters(), strict=True))
 test_x, test_y = ready(digits.test)
@@ -120,14 +123,16 @@ assert accuracy > 0.9
 # %% [markdown]
 # The recipe `data_loader` trains such a network over five seeds in three ways: a loop by hand over a DataLoader
 # reaches <!-- ledger: data_loader | loop by hand | test accuracy -->96.6 ± 0.8 %<!-- / -->, the Learner over the same
-# DataLoader <!-- ledger: data_loader | Learner, DataLoader | test accuracy -->96.6 ± 0.8 %<!-- / -->, and the Learner over the library's
-# own feed, with another order, <!-- ledger: data_loader | Learner, own feed | test accuracy -->96.6 ± 1.0 %<!-- / -->. They are not
-# distinguishable. A loader is plumbing: it should change nothing, and the rest of this lesson is about the places where it does.
+# DataLoader <!-- ledger: data_loader | Learner, DataLoader | test accuracy -->96.6 ± 0.8 %<!-- / -->, and the Learner
+# over the library's own feed, with another
+# order, <!-- ledger: data_loader | Learner, own feed | test accuracy -->96.6 ± 1.0 %<!-- / -->. They are not
+# distinguishable. A loader is plumbing: it should change nothing, and the rest of this lesson is about the places
+# where it does.
 #
 # ## A folder of pictures
 #
-# A folder for each class, a file for each picture. The cell makes one the way people have them: pictures of a world of shapes, of many
-# sizes, a few there twice, three files that are no pictures.
+# A folder for each class, a file for each picture. The cell makes one the way people have them: pictures of a world
+# of shapes, of many sizes, a few there twice, three files that are no pictures.
 
 # %%
 from rungbook.data.photos import write_pictures
@@ -174,8 +179,9 @@ assert len(broken) == 3
 folder.files = [pair for i, pair in enumerate(folder.files) if i not in broken]
 
 # %% [markdown]
-# The courses work with 25,000 photographs of dogs and cats and throw out the broken ones in the same way. `sorted` matters twice: a file
-# system may list folders in any order, and the class numbers would differ from machine to machine.
+# The courses work with 25,000 photographs of dogs and cats and throw out the broken ones in the same way. `sorted`
+# matters twice: a file system may list folders in any order, and the class numbers would differ from machine to
+# machine.
 #
 # Now a batch, and the first error everyone meets:
 
@@ -184,20 +190,25 @@ for loader in (torch_data.DataLoader, own.DataLoader):
     try:
         next(iter(loader(folder, batch_size=4)))
     except RuntimeError as error:
-        print(f"{loader.__module__.split('.')[0]}: RuntimeError: {error}", *getattr(error, "__notes__", ()), sep="\n   ")
+        print(
+            f"{loader.__module__.split('.')[0]}: RuntimeError: {error}", *getattr(error, "__notes__", ()), sep="\n   "
+        )
     else:
         raise AssertionError("pictures of different sizes were stacked")
 
 # %% [markdown]
-# A batch is one tensor, and a tensor has no ragged edges. Pictures must have one size before they are stacked. Squashing a picture to a
-# square changes the shapes in it. Cutting the largest square from its middle keeps them, and loses what stands at the ends. The library
-# cuts:
+# A batch is one tensor, and a tensor has no ragged edges. Pictures must have one size before they are stacked.
+# Squashing a picture to a square changes the shapes in it. Cutting the largest square from its middle keeps them,
+# and loses what stands at the ends. The library cuts:
 
 # %%
 from rungbook.data.pil import fit
 
 show(source(fit))
-chosen = [next(i for i, (p, k) in enumerate(folder.files) if k == c and abs(np.divide(*Image.open(p).size) - 1) > 0.3) for c in range(3)]
+chosen = [
+    next(i for i, (p, k) in enumerate(folder.files) if k == c and abs(np.divide(*Image.open(p).size) - 1) > 0.3)
+    for c in range(3)
+]
 three = [folder[i][0].permute(1, 2, 0).numpy() for i in chosen]
 ways = {
     "as it is": lambda a: a,
@@ -216,7 +227,10 @@ def paint_picture(name, pixels):
     return paint
 
 
-said = "; ".join(f"{folder.classes[folder.files[i][1]]} of {a.shape[1]} x {a.shape[0]} pixels" for i, a in zip(chosen, three, strict=True))
+said = "; ".join(
+    f"{folder.classes[folder.files[i][1]]} of {a.shape[1]} x {a.shape[0]} pixels"
+    for i, a in zip(chosen, three, strict=True)
+)
 show(
     sheet(
         [paint_picture(name, a) for a in three for name in ways],
@@ -239,9 +253,9 @@ show(image_grid(pixels, [folder.classes[k] for k in labels], columns=8, side=64)
 # %% [markdown]
 # ## Pixels into numbers
 #
-# Networks train best on inputs around 0 (lesson 7 showed why). So each channel is brought to mean 0 and standard deviation 1: divide by
-# 255, subtract the channel's mean, divide by its deviation. Mean and deviation are part of the model, and are computed from the *training*
-# pictures alone.
+# Networks train best on inputs around 0 (lesson 7 showed why). So each channel is brought to mean 0 and standard
+# deviation 1: divide by 255, subtract the channel's mean, divide by its deviation. Mean and deviation are part of
+# the model, and are computed from the *training* pictures alone.
 
 
 # %%
@@ -251,7 +265,10 @@ def split(dataset, share: float, seed: int):
 
 
 train_part, valid_part = split(folder, 0.2, seed=0)
-stored = {name: torch.stack([part[i][0] for i in range(len(part))]) for name, part in (("train", train_part), ("valid", valid_part))}
+stored = {
+    name: torch.stack([part[i][0] for i in range(len(part))])
+    for name, part in (("train", train_part), ("valid", valid_part))
+}
 unit = stored["train"].double() / 255
 mean, std = unit.mean((0, 2, 3)), unit.std((0, 2, 3), correction=0)
 
@@ -271,13 +288,16 @@ for name, images in stored.items():
         }
     )
 show(table(rows))
-torch.testing.assert_close(normalize(stored["train"]).mean((0, 2, 3)), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-9)
+torch.testing.assert_close(
+    normalize(stored["train"]).mean((0, 2, 3)), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-9
+)
 assert normalize(stored["valid"]).mean((0, 2, 3)).abs().max() > 1e-3  # nearly zero, and not zero: it was not asked
 
 # %% [markdown]
 # ## A split is a promise
 #
-# `random_split` shuffles the indices once and cuts: every sample falls into exactly one part. Ours is torch's, index for index:
+# `random_split` shuffles the indices once and cuts: every sample falls into exactly one part. Ours is torch's,
+# index for index:
 
 # %%
 show(source(own.random_split))
@@ -289,9 +309,9 @@ assert not train_indices & valid_indices and len(train_indices | valid_indices) 
 # %% [markdown]
 # Three ways to break the promise. The first and the third are found in the courses.
 #
-# **A shuffle that is none.** Four notebooks write `randint(0, n, n)` where a permutation is meant. That draws *with* replacement: some
-# samples come twice, and then one copy can be trained on and the other judged. With four fifths for training the expected share is
-# $1 - e^{-0.8}$.
+# **A shuffle that is none.** Four notebooks write `randint(0, n, n)` where a permutation is meant. That draws *with*
+# replacement: some samples come twice, and then one copy can be trained on and the other judged. With four fifths
+# for training the expected share is $1 - e^{-0.8}$.
 
 # %%
 n = 10_000
@@ -301,7 +321,8 @@ print(f"{seen:.1%} of the valid samples are also in training; expected {1 - np.e
 assert abs(seen - (1 - np.exp(-0.8))) < 0.05
 
 # %% [markdown]
-# **Copies.** A picture that is there twice may fall on both sides even of an honest shuffle. Our folder has three such pairs:
+# **Copies.** A picture that is there twice may fall on both sides even of an honest shuffle. Our folder has three
+# such pairs:
 
 # %%
 pictures: dict[bytes, list[int]] = {}
@@ -312,13 +333,16 @@ torn = 0
 for seed in range(400):
     part = set(own.random_split(range(len(folder)), [0.8, 0.2], seeded(seed))[0].indices)
     torn += any((a in part) != (b in part) for a, b in pairs)
-print(f"{len(pairs)} pairs; {torn / 400:.0%} of 400 random splits tear at least one; expected {1 - (1 - 2 * 0.8 * 0.2) ** 3:.0%}")
+print(
+    f"{len(pairs)} pairs; {torn / 400:.0%} of 400 random splits tear at least one; expected {1 - (1 - 2 * 0.8 * 0.2) ** 3:.0%}"
+)
 assert len(pairs) == 3 and abs(torn / 400 - (1 - (1 - 2 * 0.8 * 0.2) ** 3)) < 0.1
 
 # %% [markdown]
-# **One transform for both parts.** Training pictures may be flipped at random, so that more is learned from each. The valid pictures must
-# stay as they are. But the two parts of `random_split` are views of *one* dataset, with one transform. Set a random flip, and the valid
-# part is another set every epoch. Take it off "for valid", and it is gone from training too, without a word. Courses have both faults:
+# **One transform for both parts.** Training pictures may be flipped at random, so that more is learned from each.
+# The valid pictures must stay as they are. But the two parts of `random_split` are views of *one* dataset, with one
+# transform. Set a random flip, and the valid part is another set every epoch. Take it off "for valid", and it is
+# gone from training too, without a word. Courses have both faults:
 
 # %%
 coin = seeded(3)
@@ -341,18 +365,23 @@ assert train_part.dataset is valid_part.dataset
 print("one dataset, one transform: either both parts flip, or none")
 
 # %% [markdown]
-# The remedy is two datasets over the same files, one for each part, or a loader to which random changes belong. The library's way reads
-# the folder once, keeps copies in one part, says what it found, and lets the *feed* of the training part alone change pictures:
+# The remedy is two datasets over the same files, one for each part, or a loader to which random changes belong. The
+# library's way reads the folder once, keeps copies in one part, says what it found, and lets the *feed* of the
+# training part alone change pictures:
 
 # %%
 photos = load_data(root, valid=0.2, test=0.0, batch_size=16, seed=0, image_size=32, augment="flip_crop")
 for finding in photos.findings:
     print(f"{finding.code}: {finding.message}")
-assert photos.facts["unreadable"] == 3 and photos.facts["copies"] == 3 and photos.target.classes == tuple(folder.classes)
+assert (
+    photos.facts["unreadable"] == 3 and photos.facts["copies"] == 3 and photos.target.classes == tuple(folder.classes)
+)
 assert photos.train.augment is not None and photos.valid.augment is None
 first, again = (next(photos.valid.batches(epoch))[0] for epoch in (0, 1))
 assert torch.equal(first, again)
-first, again = (photos.train.augment(photos.train.source.fetch(slice(0, 8))[0], torch.arange(8), epoch, 0) for epoch in (0, 1))
+first, again = (
+    photos.train.augment(photos.train.source.fetch(slice(0, 8))[0], torch.arange(8), epoch, 0) for epoch in (0, 1)
+)
 assert not torch.equal(first, again)
 show(image_grid(torch.cat([first, again]), ["epoch 0"] * 8 + ["epoch 1"] * 8, columns=8, side=64))
 x, _ = photos.train.source.fetch(slice(0, photos.train.samples))
@@ -360,13 +389,15 @@ torch.testing.assert_close(photos.encoder.prepare(x).mean((0, 2, 3)), torch.zero
 
 # %% [markdown]
 # Trained on such a folder of 800 pictures, the recipe `image_folder`
-# reaches <!-- ledger: image_folder | test accuracy -->92.6 ± 2.3 %<!-- / --> over five seeds; one label in twenty is wrong there, so
-# that <!-- ledger: image_folder | limit accuracy -->95.0 %<!-- / --> is the best to be expected. On photographs of dogs and cats the same
-# code has <!-- ledger: image_folder data=dogs-vs-cats steps=1000 test=0.2 | test accuracy -->78.3 ± 2.2 %<!-- / -->.
+# reaches <!-- ledger: image_folder | test accuracy -->92.6 ± 2.3 %<!-- / --> over five seeds; one label in twenty is
+# wrong there, so that <!-- ledger: image_folder | limit accuracy -->95.0 %<!-- / --> is the best to be expected. On
+# photographs of dogs and cats the same code
+# has <!-- ledger: image_folder data=dogs-vs-cats steps=1000 test=0.2 | test accuracy -->78.3 ± 2.2 %<!-- / -->.
 #
 # ## Texts, letter by letter
 #
-# Texts have the same trouble in another shape. Each becomes a row of numbers, one for each character, and the rows differ in length.
+# Texts have the same trouble in another shape. Each becomes a row of numbers, one for each character, and the rows
+# differ in length.
 
 # %%
 reviews = [
@@ -402,8 +433,9 @@ else:
     raise AssertionError("texts of different lengths were stacked")
 
 # %% [markdown]
-# Cutting all texts to the shortest would leave four letters. So the shorter ones are filled up: [padding](#padding). The place for it is
-# the `collate_fn`, the function that makes a batch of a list of samples, since only there is it known how long the longest is:
+# Cutting all texts to the shortest would leave four letters. So the shorter ones are filled up:
+# [padding](#padding). The place for it is the `collate_fn`, the function that makes a batch of a list of samples,
+# since only there is it known how long the longest is:
 
 # %%
 from rungbook.scratch.nn.utils.rnn import pad_sequence
@@ -442,10 +474,11 @@ show(
 assert 0.3 < empty < 0.8
 
 # %% [markdown]
-# Two things go with it. Padding needs a number of its own: start the alphabet at 0 and padding is a letter. And the lengths must travel
-# with the batch, because a network that does not know them reads the padding. The IMDB course does that: its [LSTM](#lstm) takes the state
-# after the *last* place of each padded row, behind thousands of zeros, and stays at chance for eight epochs. What the zeros do can be seen
-# without any training. Two texts, an LSTM with random weights, and the distance of their last states:
+# Two things go with it. Padding needs a number of its own: start the alphabet at 0 and padding is a letter. And the
+# lengths must travel with the batch, because a network that does not know them reads the padding. The IMDB course
+# does that: its [LSTM](#lstm) takes the state after the *last* place of each padded row, behind thousands of zeros,
+# and stays at chance for eight epochs. What the zeros do can be seen without any training. Two texts, an LSTM with
+# random weights, and the distance of their last states:
 
 # %%
 from rungbook.scratch.nn.utils.rnn import pack_padded_sequence
@@ -456,7 +489,9 @@ two, long_enough = [texts[0][0], texts[3][0]], torch.tensor([len(texts[0][0]), l
 apart, packed_apart = {}, {}
 with torch.no_grad():
     for zeros in (0, 10, 30, 100, 300):
-        ends = [lstm(embedding(F.pad(row, (0, zeros)))[None])[1][0][0, 0] for row in two]  # the state after the last place
+        ends = [
+            lstm(embedding(F.pad(row, (0, zeros)))[None])[1][0][0, 0] for row in two
+        ]  # the state after the last place
         apart[zeros] = (ends[0] - ends[1]).norm().item()
         batch = pad_sequence([F.pad(row, (0, zeros)) for row in two], batch_first=True)
         packed = pack_padded_sequence(embedding(batch), long_enough, batch_first=True, enforce_sorted=False)
@@ -465,7 +500,11 @@ with torch.no_grad():
 show(
     table(
         [
-            {"zeros behind": str(k), "distance, last place": f"{apart[k]:.1e}", "distance, lengths known": f"{packed_apart[k]:.1e}"}
+            {
+                "zeros behind": str(k),
+                "distance, last place": f"{apart[k]:.1e}",
+                "distance, lengths known": f"{packed_apart[k]:.1e}",
+            }
             for k in apart
         ]
     )
@@ -488,14 +527,15 @@ said = f"Distance of two texts' states: {number(apart[0])} without padding, {num
 show(draw(paint_forgetting, said))
 
 # %% [markdown]
-# After a few dozen zeros the two texts look alike, and nothing is left to classify. The library stores texts end to end with their lengths
-# and pads each batch to its own longest; `load_data` does it for any table with a column of text.
+# After a few dozen zeros the two texts look alike, and nothing is left to classify. The library stores texts end to
+# end with their lengths and pads each batch to its own longest; `load_data` does it for any table with a column of
+# text.
 #
 # ## Helpers that fetch
 #
-# Opening and decoding a picture takes time, and the network waits. Worker processes fetch the next batches meanwhile. They are processes,
-# not threads, each with its own copy of the dataset. Batches are dealt out in turn and come back in order, so that the *order* does not
-# depend on their number. Random draws inside the dataset do:
+# Opening and decoding a picture takes time, and the network waits. Worker processes fetch the next batches
+# meanwhile. They are processes, not threads, each with its own copy of the dataset. Batches are dealt out in turn
+# and come back in order, so that the *order* does not depend on their number. Random draws inside the dataset do:
 
 
 # %%
@@ -541,8 +581,9 @@ assert not torch.equal(by["ours", 0][1], by["ours", 2][1])  # ... and other draw
 assert set(by["ours", 0][2].tolist()) == {os.getpid()} and os.getpid() not in by["ours", 2][2].tolist()
 
 # %% [markdown]
-# Ours is torch's bit for bit, this property included: a training with random flips gives other weights with two workers than with none.
-# The library's feed avoids it. Its draws are no sequence but a hash of seed, epoch and sample, so that whoever asks gets the same number:
+# Ours is torch's bit for bit, this property included: a training with random flips gives other weights with two
+# workers than with none. The library's feed avoids it. Its draws are no sequence but a hash of seed, epoch and
+# sample, so that whoever asks gets the same number:
 
 # %%
 from rungbook.data import draws
@@ -550,7 +591,10 @@ from rungbook.data.transforms import FlipCrop
 
 show(source(draws.bits))
 images, numbers = photos.train.source.fetch(slice(0, photos.train.samples))
-feeds = [Feed(TensorSource(images, numbers), batch_size=16, shuffle=True, seed=0, workers=w, augment=FlipCrop()) for w in (0, 2)]
+feeds = [
+    Feed(TensorSource(images, numbers), batch_size=16, shuffle=True, seed=0, workers=w, augment=FlipCrop())
+    for w in (0, 2)
+]
 for e in range(2):
     for (xa, ya), (xb, yb) in zip(*(feed.batches(e) for feed in feeds), strict=True):
         assert torch.equal(xa, xb) and torch.equal(ya, yb)
@@ -560,9 +604,9 @@ temporary.cleanup()  # the folder of pictures goes
 # %% [markdown]
 # ## What a loader costs
 #
-# For data in memory the least that must be done is one `index_select` a batch. A loader that asks for sample after sample and stacks them
-# pays for each one in Python. The times below, of the processor, are taken in turn, so that whatever else the machine does meets
-# all alike. They belong to the machine that ran this page.
+# For data in memory the least that must be done is one `index_select` a batch. A loader that asks for sample after
+# sample and stacks them pays for each one in Python. The times below, of the processor, are taken in turn, so that
+# whatever else the machine does meets all alike. They belong to the machine that ran this page.
 
 # %%
 images = torch.randint(0, 256, (6000, 28, 28), dtype=torch.uint8, generator=seeded(0))
@@ -579,7 +623,9 @@ contestants = {
     "bare index_select": bare,
     "our feed": Feed(TensorSource(images, classes), batch_size=256, shuffle=True).__iter__,
     "our DataLoader": own.DataLoader(memory, batch_size=256, shuffle=True).__iter__,
-    "torch's DataLoader": torch_data.DataLoader(torch_data.TensorDataset(images, classes), batch_size=256, shuffle=True).__iter__,
+    "torch's DataLoader": torch_data.DataLoader(
+        torch_data.TensorDataset(images, classes), batch_size=256, shuffle=True
+    ).__iter__,
 }
 seconds: dict[str, list[float]] = {name: [] for name in contestants}
 for turn in range(7):
@@ -591,11 +637,18 @@ for turn in range(7):
         if turn:  # the first round warms up
             seconds[name].append((time.process_time() - begun) / epochs)
         assert seen == len(classes)
-ratios = {name: [a / b for a, b in zip(each, seconds["bare index_select"], strict=True)] for name, each in seconds.items()}
+ratios = {
+    name: [a / b for a, b in zip(each, seconds["bare index_select"], strict=True)] for name, each in seconds.items()
+}
 show(
     table(
         [
-            {"way": name, "times the bare gather, median": f"{median(r):.1f}", "least": f"{min(r):.1f}", "most": f"{max(r):.1f}"}
+            {
+                "way": name,
+                "times the bare gather, median": f"{median(r):.1f}",
+                "least": f"{min(r):.1f}",
+                "most": f"{max(r):.1f}",
+            }
             for name, r in ratios.items()
         ]
     )
@@ -614,27 +667,36 @@ def paint_ratios(ax):
 
 
 said = ", ".join(f"{name} {median(r):.1f}" for name, r in ratios.items())
-show(draw(paint_ratios, f"Time of an epoch over that of the bare gather, median of {turn} rounds: {said}.", size=(4.8, 1.9)))
+show(
+    draw(
+        paint_ratios,
+        f"Time of an epoch over that of the bare gather, median of {turn} rounds: {said}.",
+        size=(4.8, 1.9),
+    )
+)
 
 # %% [markdown]
-# So for tensors in memory use a feed that gathers whole batches; for files that must be opened and decoded use a loader with workers.
+# So for tensors in memory use a feed that gathers whole batches; for files that must be opened and decoded use a
+# loader with workers.
 #
 # ## What people get wrong
 #
 # - `os.listdir` without `sorted`: other class numbers on another machine.
 # - One dataset under both parts of a split, and with it one transform.
 # - A split with replacement, or copies on both sides: the score is too good.
-# - Mean and deviation computed over all pictures, the test part among them, or taken from ImageNet for pictures of another kind.
+# - Mean and deviation computed over all pictures, the test part among them, or taken from ImageNet for pictures of
+#   another kind.
 # - Padding with the number of a real letter, and reading the state after the padding.
-# - The labels of a random crop: what is cut off may be what the label names. Look at a batch, as the network sees it, before training.
+# - The labels of a random crop: what is cut off may be what the label names. Look at a batch, as the network sees
+#   it, before training.
 #
 # ## Exercises
 #
 # ### Exercise 1: padding in front
 #
 # Some models read the state after the last place and cannot be told lengths. Then the padding goes in front. Write
-# `collate_left(batch)`: for samples `(row, label)` the pair (rows padded on the left with 0, labels). A right answer ends every row with
-# its own last number.
+# `collate_left(batch)`: for samples `(row, label)` the pair (rows padded on the left with 0, labels). A right answer
+# ends every row with its own last number.
 
 
 # %%
@@ -653,14 +715,17 @@ def collate_left(batch, side="left", turn=False):
 
 
 check_collate_left(collate_left)
-refuses(check_collate_left, lambda batch: collate_left(batch, side="right"), lambda batch: collate_left(batch, turn=True))
+refuses(
+    check_collate_left, lambda batch: collate_left(batch, side="right"), lambda batch: collate_left(batch, turn=True)
+)
 
 # %% [markdown]
 # ### Exercise 2: batches of like length
 #
-# Padding is computed like anything else. Write `buckets(lengths, batch_size, generator)`: a list of lists of indices, in which texts of
-# like length share a batch. A right answer holds every index once, needs less than half the padding of a random order, and gives the
-# batches in another order for another generator, so that training does not always begin with the short ones.
+# Padding is computed like anything else. Write `buckets(lengths, batch_size, generator)`: a list of lists of indices,
+# in which texts of like length share a batch. A right answer holds every index once, needs less than half the
+# padding of a random order, and gives the batches in another order for another generator, so that training does not
+# always begin with the short ones.
 
 
 # %%
@@ -675,7 +740,9 @@ def check_buckets(buckets):
     assert max(map(len, batches)) <= 32, "a batch is too large"
     at_random = padding([b.tolist() for b in torch.randperm(640, generator=seeded(2)).split(32)])
     assert padding(batches) < at_random / 2, f"{padding(batches)} places of padding, a random order has {at_random}"
-    assert [list(b) for b in buckets(lengths, 32, seeded(3))] != batches, "the same batches in the same order for another generator"
+    assert [list(b) for b in buckets(lengths, 32, seeded(3))] != batches, (
+        "the same batches in the same order for another generator"
+    )
 
 
 # %% tags=["solution"]
@@ -688,7 +755,9 @@ def buckets(lengths, batch_size, generator):
 check_buckets(buckets)
 refuses(
     check_buckets,
-    lambda lengths, size, generator: [b.tolist() for b in torch.randperm(len(lengths), generator=generator).split(size)],
+    lambda lengths, size, generator: [
+        b.tolist() for b in torch.randperm(len(lengths), generator=generator).split(size)
+    ],
     lambda lengths, size, generator: [b.tolist() for b in torch.tensor(lengths).argsort().split(size)],
     lambda lengths, size, generator: buckets(lengths, size, generator)[:-1],
 )
@@ -696,9 +765,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 3: a split that keeps copies together
 #
-# Write `split_groups(groups, share, generator)`: `groups[i]` says to which group sample `i` belongs (copies of one picture, photographs of
-# one person). The result is a pair of lists of indices. A right answer puts every sample into one part, tears no group, and gives the
-# second part about `share` of the samples.
+# Write `split_groups(groups, share, generator)`: `groups[i]` says to which group sample `i` belongs (copies of one
+# picture, photographs of one person). The result is a pair of lists of indices. A right answer puts every sample
+# into one part, tears no group, and gives the second part about `share` of the samples.
 
 
 # %%
@@ -709,7 +778,9 @@ def check_split_groups(split_groups):
         assert sorted([*train, *valid]) == list(range(1000)), "every sample in exactly one part"
         both = {groups[i] for i in train} & {groups[i] for i in valid}
         assert not both, f"{len(both)} groups are in both parts"
-        assert 0.12 < len(valid) / 1000 < 0.28, f"{len(valid) / 1000:.0%} of the samples in the second part, 20 % were asked for"
+        assert 0.12 < len(valid) / 1000 < 0.28, (
+            f"{len(valid) / 1000:.0%} of the samples in the second part, 20 % were asked for"
+        )
     assert set(parts[0][1]) != set(parts[1][1]), "the generator changes nothing"
 
 
@@ -739,5 +810,5 @@ refuses(
 #   [torch.utils.data](#torch-data).
 # - Random flips and crops: [Krizhevsky et al., 2012](#krizhevsky2012), section 4.1.
 # - Random numbers that belong to a sample: the generator is SplitMix64, [Steele et al., 2014](#steele2014).
-# - The courses this lesson follows: [PyTorch-Adventures](#pytorchadventures) on data loaders, for images and texts, and notebook 9 of
-#   [Fundamentals of Deep Learning](#fdl).
+# - The courses this lesson follows: [PyTorch-Adventures](#pytorchadventures) on data loaders, for images and texts,
+#   and notebook 9 of [Fundamentals of Deep Learning](#fdl).

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # The training loop becomes a Learner
 #
-# Five lines train a network. Then you want its accuracy, a progress bar, early stopping, a schedule, and soon the five lines are eighty
-# and no two of your scripts have the same ones. How can the loop stay five lines while everything else comes and goes?
+# Five lines train a network. Then you want its accuracy, a progress bar, early stopping, a schedule, and soon the
+# five lines are eighty and no two of your scripts have the same ones. How can the loop stay five lines while
+# everything else comes and goes?
 
 # %% tags=["about"]
 covers = ["O01", "O02", "O05", "O12"]
@@ -25,7 +26,8 @@ from rungbook.scratch.data import DataLoader, TensorDataset
 # %% [markdown]
 # ## Five lines
 #
-# The data are 8 x 8 pictures of digits. Everything below is computed in float64, so that "the same weights" can be taken literally.
+# The data are 8 x 8 pictures of digits. Everything below is computed in float64, so that "the same weights" can be
+# taken literally.
 
 # %%
 data = load_data("digits")
@@ -74,8 +76,8 @@ def same(model):
 # %% [markdown]
 # ## What people get wrong
 #
-# **Line 5 forgotten.** `backward` adds to the gradients that are there. Without line 5 each step goes along the sum of all gradients so
-# far, those of long ago included. What that does is less clear than one would like:
+# **Line 5 forgotten.** `backward` adds to the gradients that are there. Without line 5 each step goes along the sum
+# of all gradients so far, those of long ago included. What that does is less clear than one would like:
 
 
 # %%
@@ -96,18 +98,29 @@ def spread(values):
     return f"{mean(values):.3f} ± {stdev(values):.3f}"
 
 
-found = {lr: {forget: [train_plainly(s, lr, forget) for s in range(5)] for forget in (True, False)} for lr in (0.01, 0.1, 0.3)}
-show(table([{"learning rate": lr, "with zero_grad": spread(f[True]), "without": spread(f[False])} for lr, f in found.items()]))
+found = {
+    lr: {forget: [train_plainly(s, lr, forget) for s in range(5)] for forget in (True, False)}
+    for lr in (0.01, 0.1, 0.3)
+}
+show(
+    table(
+        [
+            {"learning rate": lr, "with zero_grad": spread(f[True]), "without": spread(f[False])}
+            for lr, f in found.items()
+        ]
+    )
+)
 assert mean(found[0.01][False]) > mean(found[0.01][True]) + 0.1
 assert mean(found[0.3][False]) < mean(found[0.3][True]) - 0.2
 
 # %% [markdown]
-# At a tiny rate the forgotten line *helps*: a sum that never fades is [momentum](#momentum) of 1, and makes the small steps large. At a
-# rate that is right, it ruins the training. That is how such a mistake survives: somebody finds a learning rate at which it works.
+# At a tiny rate the forgotten line *helps*: a sum that never fades is [momentum](#momentum) of 1, and makes the
+# small steps large. At a rate that is right, it ruins the training. That is how such a mistake survives: somebody
+# finds a learning rate at which it works.
 #
-# **No `eval()`.** Dropout and [batch normalisation](#batch-normalisation) behave differently while training. Judged in training mode,
-# the network drops half its units, and the accuracy depends on which pictures stand together in a batch. The worst case is not far-fetched:
-# a folder for each class, read in order.
+# **No `eval()`.** Dropout and [batch normalisation](#batch-normalisation) behave differently while training. Judged
+# in training mode, the network drops half its units, and the accuracy depends on which pictures stand together in a
+# batch. The worst case is not far-fetched: a folder for each class, read in order.
 
 # %%
 rows = []
@@ -125,16 +138,21 @@ for seed in range(5):
     model.train()
     with torch.no_grad():
         wrong = accuracy(model)
-        in_order = torch.cat([model(valid_x.flatten(1).double()[i]).argmax(-1) == valid_y[i] for i in by_class.split(18)])
+        in_order = torch.cat(
+            [model(valid_x.flatten(1).double()[i]).argmax(-1) == valid_y[i] for i in by_class.split(18)]
+        )
     rows.append((right, wrong, in_order.double().mean().item(), (model[1].running_mean - before).abs().max().item()))
 right, wrong, ordered, moved = zip(*rows, strict=True)
-show(table([{"eval()": spread(right), "training mode": spread(wrong), "training mode, class by class": spread(ordered)}]))
+show(
+    table([{"eval()": spread(right), "training mode": spread(wrong), "training mode, class by class": spread(ordered)}])
+)
 print(f"and judging moved the running means by up to {max(moved):.2f}: valid data went into the model")
 assert min(right) > max(ordered) + 0.5 and mean(right) > mean(wrong) and min(moved) > 0.01
 
 # %% [markdown]
-# **No `no_grad()`.** This one changes no number at all. It keeps, for every picture judged, all that a backward pass would need, and a
-# line like `total += loss` keeps it until the end of the epoch. Autograd tells what it keeps, if it is asked:
+# **No `no_grad()`.** This one changes no number at all. It keeps, for every picture judged, all that a backward
+# pass would need, and a line like `total += loss` keeps it until the end of the epoch. Autograd tells what it keeps,
+# if it is asked:
 
 
 # %%
@@ -154,15 +172,17 @@ def kept_bytes(gradients, epoch_sum):
 
 
 with_graph, without = kept_bytes(gradients=True, epoch_sum=True), kept_bytes(gradients=False, epoch_sum=True)
-print(f"loss {with_graph[0]:.4f} and {without[0]:.4f}; kept for a backward pass nobody makes: {with_graph[1]:,} bytes and {without[1]:,}")
+print(
+    f"loss {with_graph[0]:.4f} and {without[0]:.4f}; kept for a backward pass nobody makes: {with_graph[1]:,} bytes and {without[1]:,}"
+)
 assert with_graph[0] == without[0] and without[1] == 0 and with_graph[1] > valid.tensors[0].numel() * 8
 assert with_graph[2] and not without[2] and not kept_bytes(gradients=True, epoch_sum=False)[2]
 
 # %% [markdown]
 # ## The loop grows up: who is asked?
 #
-# First step: put what belongs together into one object. fast.ai's course (2019, lesson 9) has a `DataBunch` of two loaders and a `Learner`
-# that is a bag of model, optimiser, loss and data. A bag is all it is:
+# First step: put what belongs together into one object. fast.ai's course (2019, lesson 9) has a `DataBunch` of two
+# loaders and a `Learner` that is a bag of model, optimiser, loss and data. A bag is all it is:
 
 
 # %%
@@ -178,8 +198,9 @@ def bag(lr=0.1):
 
 
 # %% [markdown]
-# Second step: at each moment the loop asks whoever is interested. A [callback](#callback) is an object with methods named for moments. In
-# its first version a handler collects the answers, and an answer that is not true means "do not go on":
+# Second step: at each moment the loop asks whoever is interested. A [callback](#callback) is an object with methods
+# named for moments. In its first version a handler collects the answers, and an answer that is not true means "do
+# not go on":
 
 
 # %%
@@ -233,14 +254,14 @@ print(f"batches seen: {len(losses.losses)}; by a callback that forgot to answer:
 assert not silent.losses
 
 # %% [markdown]
-# The same weights, and a loop full of `if`. Worse, a function without `return` answers `None`, which is not true, and the training ends
-# before it begins, without a word.
+# The same weights, and a loop full of `if`. Worse, a function without `return` answers `None`, which is not true,
+# and the training ends before it begins, without a word.
 #
 # ## Runner: stopping is an exception
 #
-# The course goes on in two steps. A `Runner` takes over the loop and its state, and a callback finds everything there. Then, in lesson 10,
-# callbacks no longer answer: whoever wants out raises an exception. There is one for each level: give up this batch, this epoch, or the
-# fit:
+# The course goes on in two steps. A `Runner` takes over the loop and its state, and a callback finds everything
+# there. Then, in lesson 10, callbacks no longer answer: whoever wants out raises an exception. There is one for
+# each level: give up this batch, this epoch, or the fit:
 
 
 # %%
@@ -333,8 +354,9 @@ Runner(TrainEval()).fit(3, learn)
 assert same(learn.model)
 
 # %% [markdown]
-# What was a line in the loop is now a class beside it. Averages over an epoch make another. Here sits a small trap: the last batch is
-# smaller, so the mean over the batches' means is not the mean over the samples. Each batch has to count by its size:
+# What was a line in the loop is now a class beside it. Averages over an epoch make another. Here sits a small trap:
+# the last batch is smaller, so the mean over the batches' means is not the mean over the samples. Each batch has to
+# count by its size:
 
 
 # %%
@@ -363,7 +385,9 @@ assert same(learn.model)
 show(table(stats.rows))
 sizes, batch_losses, _ = zip(*stats.seen["valid"], strict=True)
 honest = F.cross_entropy(learn.model(valid.tensors[0]), valid_y).item()
-print(f"batches of {sizes}: mean of means {mean(batch_losses):.4f}, by size {stats.rows[-1]['valid loss']:.4f}, all at once {honest:.4f}")
+print(
+    f"batches of {sizes}: mean of means {mean(batch_losses):.4f}, by size {stats.rows[-1]['valid loss']:.4f}, all at once {honest:.4f}"
+)
 assert abs(stats.rows[-1]["valid loss"] - honest) < 1e-12 < 1e-4 < abs(mean(batch_losses) - honest)
 
 # %% [markdown]
@@ -394,8 +418,9 @@ for way in (CancelBatch, CancelEpoch, CancelFit):
     assert stop.end[-1] == "fit over" and stop.count == {CancelBatch: 2 * 23, CancelEpoch: 11, CancelFit: 10}[way]
 
 # %% [markdown]
-# One thing is odd. The Runner has the loop and the Learner has the things, but every callback needs both, and the Runner copies all of the
-# Learner's names. Late in the course (notebook 09b) the two become one, and the line `run.fit(3, learn)` becomes `learn.fit(3)`:
+# One thing is odd. The Runner has the loop and the Learner has the things, but every callback needs both, and the
+# Runner copies all of the Learner's names. Late in the course (notebook 09b) the two become one, and the line
+# `run.fit(3, learn)` becomes `learn.fit(3)`:
 
 
 # %%
@@ -422,9 +447,9 @@ print("a misspelt moment: nobody noticed")
 # %% [markdown]
 # ## rungbook's Learner
 #
-# Ours is of this last kind. The loop proper is one method. What you see there beside the five lines is `f(self)` at each moment, a guard
-# against numbers that are not finite, and reports every so many steps instead of a `loss.item()` at each, which on a GPU would wait
-# for the device every time:
+# Ours is of this last kind. The loop proper is one method. What you see there beside the five lines is `f(self)` at
+# each moment, a guard against numbers that are not finite, and reports every so many steps instead of a
+# `loss.item()` at each, which on a GPU would wait for the device every time:
 
 # %%
 show(source(Learner._train_epoch))
@@ -438,12 +463,14 @@ for part in ("train", "valid"):
 print({name: round(value, 4) for name, value in row.items()})
 
 # %% [markdown]
-# The same weights as five lines, and the same averages as `AvgStats`. In full trainings as well: on digits, over 5 seeds, the loop by hand
-# reaches <!-- ledger: data_loader | loop by hand | test accuracy -->96.6 ± 0.8 %<!-- / --> and the Learner on the same loader
-# <!-- ledger: data_loader | Learner, DataLoader | test accuracy -->96.6 ± 0.8 %<!-- / -->, seed for seed the same.
+# The same weights as five lines, and the same averages as `AvgStats`. In full trainings as well: on digits, over 5
+# seeds, the loop by hand reaches <!-- ledger: data_loader | loop by hand | test accuracy -->96.6 ± 0.8 %<!-- / -->
+# and the Learner on the same
+# loader <!-- ledger: data_loader | Learner, DataLoader | test accuracy -->96.6 ± 0.8 %<!-- / -->, seed for seed the
+# same.
 #
-# A callback of your own overrides the moments it needs. They are declared once, on the base class, so a method with a name that sounds
-# like a moment and is none is refused when the callback is made:
+# A callback of your own overrides the moments it needs. They are declared once, on the base class, so a method with
+# a name that sounds like a moment and is none is refused when the callback is made:
 
 # %%
 from rungbook.learner.callback import EVENTS
@@ -493,9 +520,9 @@ except ValueError as error:
 assert said.startswith("E205 Wrong.after_bacth") and "Did you mean" in said
 
 # %% [markdown]
-# "Looks, and changes nothing" is easily said. A callback that draws one random number changes every dropout mask after it, and a training
-# that was stopped and continued takes another course. `check_callback` tries all of that on a small network, bit for bit, and names what
-# differs:
+# "Looks, and changes nothing" is easily said. A callback that draws one random number changes every dropout mask
+# after it, and a training that was stopped and continued takes another course. `check_callback` tries all of that
+# on a small network, bit for bit, and names what differs:
 
 
 # %%
@@ -515,9 +542,10 @@ assert "random numbers" in said
 # %% [markdown]
 # ## Stopping
 #
-# Where fast.ai raises, ours has two ways. `learner.stop = True` in `after_epoch` is a planned end: the fit is over, with everything that
-# belongs to it. [Early stopping](#early-stopping) works so. `request_stop()` comes from outside, from Ctrl-C say: the step is
-# completed, `fit` raises `Interrupted`, and the state that is left can be continued as if nothing had happened.
+# Where fast.ai raises, ours has two ways. `learner.stop = True` in `after_epoch` is a planned end: the fit is over,
+# with everything that belongs to it. [Early stopping](#early-stopping) works so. `request_stop()` comes from
+# outside, from Ctrl-C say: the step is completed, `fit` raises `Interrupted`, and the state that is left can be
+# continued as if nothing had happened.
 
 # %%
 from rungbook.learner.callbacks.best import EarlyStopping
@@ -543,16 +571,19 @@ try:
     first.fit(3)
 except Interrupted:
     print(f"stopped in epoch {first.epoch + 1}, after batch {first.batch} of {first.plan.batches}")
-second = Learner(make(seed=99), loaders(seed=99), lr=0.1, device="cpu")  # other weights, another order: the state has it all
+second = Learner(
+    make(seed=99), loaders(seed=99), lr=0.1, device="cpu"
+)  # other weights, another order: the state has it all
 second.fit(3, state=first.state_dict())
 assert same(second.model)
 
 # %% [markdown]
 # ## How large a step?
 #
-# A learning rate is found by trying all of them, within one short run. The [learning-rate finder](#learning-rate-finder)
-# ([Smith, 2017](#smith2017)) raises the rate by a constant factor from 1e-6 to 10, one batch each, and stops when the loss explodes. As a
-# callback of our small Runner it needs the exception from above:
+# A learning rate is found by trying all of them, within one short run. The [learning-rate
+# finder](#learning-rate-finder) ([Smith, 2017](#smith2017)) raises the rate by a constant factor from 1e-6 to 10,
+# one batch each, and stops when the loss explodes. As a callback of our small Runner it needs the exception from
+# above:
 
 
 # %%
@@ -596,26 +627,38 @@ def paint(ax):
 
 lowest = rates.lrs[rates.losses.index(min(rates.losses))]
 words = f"Loss against a rising learning rate: {rates.losses[0]:.2f} at the smallest, level, then falling to {min(rates.losses):.2f}"
-show(draw(paint, f"{words} at a rate of {lowest:.2g}, then rising. The steepest descent, marked, is at {rates.suggestion:.2g}."))
+show(
+    draw(
+        paint,
+        f"{words} at a rate of {lowest:.2g}, then rising. The steepest descent, marked, is at {rates.suggestion:.2g}.",
+    )
+)
 assert 1e-3 < rates.suggestion < 3
 
 # %% [markdown]
-# The suggestion is where the loss falls fastest, not where it is lowest: there it is about to turn. Is it any good? Three epochs at it, at
-# a hundredth of it, and at a hundred times it, five seeds each:
+# The suggestion is where the loss falls fastest, not where it is lowest: there it is about to turn. Is it any good?
+# Three epochs at it, at a hundredth of it, and at a hundred times it, five seeds each:
 
 # %%
 tried = {}
 for factor in (0.01, 1.0, 100.0):
     runs = [Learner(make(s), loaders(s), lr=rates.suggestion * factor, device="cpu").fit(3) for s in range(5)]
     tried[factor] = [learner.history[-1]["valid_accuracy"] for learner in runs]
-show(table([{"times the suggestion": f, "learning rate": rates.suggestion * f, "valid accuracy": spread(a)} for f, a in tried.items()]))
+show(
+    table(
+        [
+            {"times the suggestion": f, "learning rate": rates.suggestion * f, "valid accuracy": spread(a)}
+            for f, a in tried.items()
+        ]
+    )
+)
 assert min(tried[1.0]) > max(max(tried[0.01]), max(tried[100.0])) + 0.1
 
 # %% [markdown]
 # ## Progress
 #
-# A bar is a callback like any other. The only care it needs is not to be drawn too often. `after_report` comes every
-# `report_every` steps and at the end of an epoch, with losses that are on the host already:
+# A bar is a callback like any other. The only care it needs is not to be drawn too often. `after_report` comes
+# every `report_every` steps and at the end of an epoch, with losses that are on the host already:
 
 
 # %%
@@ -631,15 +674,16 @@ learner.fit(3)
 assert same(learner.model)
 
 # %% [markdown]
-# The bar you get from `rung train` is `rungbook.learner.callbacks.progress.Progress`: it draws four times a second at most.
+# The bar you get from `rung train` is `rungbook.learner.callbacks.progress.Progress`: it draws four times a second at
+# most.
 #
 # ## Exercises
 #
 # ### Exercise 1: find the mistakes
 #
-# Here is a loop with three mistakes: `train_loop(model, optimizer, batches, x, y)` trains for one epoch and returns the accuracy on
-# `(x, y)`. Write it without them. A right answer forgets gradients at each step, judges in evaluation mode without a graph, and leaves the
-# model in training mode.
+# Here is a loop with three mistakes: `train_loop(model, optimizer, batches, x, y)` trains for one epoch and returns
+# the accuracy on `(x, y)`. Write it without them. A right answer forgets gradients at each step, judges in evaluation
+# mode without a graph, and leaves the model in training mode.
 
 
 # %%
@@ -653,7 +697,9 @@ def with_mistakes(model, optimizer, batches, x, y):
 def check_train_loop(train_loop):
     seen = []
     model, reference = (make(0, nn.BatchNorm1d(50), nn.Dropout(0.5)) for _ in range(2))
-    model.register_forward_hook(lambda module, inputs, output: seen.append((module.training, output.requires_grad, len(output))))
+    model.register_forward_hook(
+        lambda module, inputs, output: seen.append((module.training, output.requires_grad, len(output)))
+    )
     x, y = valid.tensors
     torch.manual_seed(1)
     train_loop(model, torch.optim.SGD(model.parameters(), lr=0.1), loaders()[0], x, y)
@@ -663,7 +709,9 @@ def check_train_loop(train_loop):
         optimizer.zero_grad()
         F.cross_entropy(reference(xb), yb).backward()
         optimizer.step()
-    assert all(torch.allclose(p, q) for p, q in zip(model.parameters(), reference.parameters(), strict=True)), "other weights: line 5?"
+    assert all(torch.allclose(p, q) for p, q in zip(model.parameters(), reference.parameters(), strict=True)), (
+        "other weights: line 5?"
+    )
     assert not seen[-1][0], "judged in training mode: call model.eval() first"
     assert not seen[-1][1], "judging recorded a graph: use torch.no_grad()"
     assert model.training, "the next epoch would train in evaluation mode: call model.train()"
@@ -691,8 +739,9 @@ refuses(check_train_loop, with_mistakes, *(partial(mended, **one) for one in wro
 # %% [markdown]
 # ### Exercise 2: a callback that keeps the best
 #
-# Write a callback class `Best` for rungbook's Learner with an attribute `weights`: a copy of the model's `state_dict()` after the epoch
-# with the lowest valid loss. A right answer still holds those numbers when training has gone on.
+# Write a callback class `Best` for rungbook's Learner with an attribute `weights`: a copy of the model's
+# `state_dict()` after the epoch with the lowest valid loss. A right answer still holds those numbers when training
+# has gone on.
 
 
 # %%
@@ -706,7 +755,9 @@ def check_best(best_class):
         def after_epoch(self, learner):
             snapshots.append({k: v.clone() for k, v in learner.model.state_dict().items()})
 
-    learner = Learner(make(), (DataLoader(few, 20), DataLoader(valid, 64)), lr=0.5, callbacks=[best, Snapshot()], device="cpu").fit(40)
+    learner = Learner(
+        make(), (DataLoader(few, 20), DataLoader(valid, 64)), lr=0.5, callbacks=[best, Snapshot()], device="cpu"
+    ).fit(40)
     losses = [row["valid_loss"] for row in learner.history]
     at = losses.index(min(losses))
     assert at + 1 < len(losses), "the exercise needs a training that gets worse"
@@ -746,8 +797,8 @@ refuses(check_best, NoCopy, TheLast)
 # %% [markdown]
 # ## Sources
 #
-# - The loop that grows, its Runner and its Learner without one: [Howard and Gugger, 2019](#fastai2019), lessons 9 to 11, notebooks 04, 05b,
-# 09b and 09c; the library that came of it: [Howard and Gugger, 2020](#howard2020).
-# - The learning-rate finder: [Smith, 2017](#smith2017), section 3.3. The course stops at ten times the best loss; ours when the running
-# mean has risen from its best by three times that, and it smooths in both directions.
+# - The loop that grows, its Runner and its Learner without one: [Howard and Gugger, 2019](#fastai2019), lessons 9
+#   to 11, notebooks 04, 05b, 09b and 09c; the library that came of it: [Howard and Gugger, 2020](#howard2020).
+# - The learning-rate finder: [Smith, 2017](#smith2017), section 3.3. The course stops at ten times the best loss;
+#   ours when the running mean has risen from its best by three times that, and it smooths in both directions.
 # - Events declared on the base class: [skorch](#skorch) and [PyTorch Ignite](#fomin2020).

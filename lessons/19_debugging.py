@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Debugging, and the recipe
 #
-# The program runs, the loss falls, and the network is wrong. No line has failed, no message has come. How do you find a mistake that says
-# nothing?
+# The program runs, the loss falls, and the network is wrong. No line has failed, no message has come. How do you
+# find a mistake that says nothing?
 
 # %% tags=["about"]
 covers = ["B01", "B02", "B03", "B04", "B05", "B06"]
@@ -62,10 +62,10 @@ def accuracy(model, x=valid_x, y=valid_y):
 # %% [markdown]
 # ## Five kinds of faults
 #
-# [Humbatova et al., 2020](#humbatova2020) read 1,059 commits, issues and questions about deep-learning programs and interviewed 20
-# developers. The faults they found fall into five groups: the model, tensors and inputs, training, the use of a GPU, and the use of an API.
-# Here is one of each. None of the five raises an error here, and beside each stands a line that sees
-# it.
+# [Humbatova et al., 2020](#humbatova2020) read 1,059 commits, issues and questions about deep-learning programs and
+# interviewed 20 developers. The faults they found fall into five groups: the model, tensors and inputs, training,
+# the use of a GPU, and the use of an API. Here is one of each. None of the five raises an error here, and beside
+# each stands a line that sees it.
 
 
 # %%
@@ -88,8 +88,18 @@ forgotten.eval  # noqa: B018
 faults = [
     ("model", "no activation between two layers", "it learns, as badly as a line", not bends(linear) and bends(make())),
     ("tensors and inputs", "(8, 1) less (8)", "a loss over 64 pairs", (column - row).shape != row.shape),
-    ("training", "softmax, then cross entropy", "the loss stops near 1.46", torch.allclose(softmaxed(a).sum(1), torch.ones(8))),
-    ("GPU usage", "a mask that does not move along", "fails on a GPU only", moved.mask.device != moved.fc.weight.device),
+    (
+        "training",
+        "softmax, then cross entropy",
+        "the loss stops near 1.46",
+        torch.allclose(softmaxed(a).sum(1), torch.ones(8)),
+    ),
+    (
+        "GPU usage",
+        "a mask that does not move along",
+        "fails on a GPU only",
+        moved.mask.device != moved.fc.weight.device,
+    ),
     ("API", "`model.eval` without brackets", "judged with dropout", forgotten.training),
 ]
 show(table([{"group": g, "example": e, "what you notice": n, "a line sees it": seen} for g, e, n, seen in faults]))
@@ -98,8 +108,9 @@ assert all(seen for *_, seen in faults)
 # %% [markdown]
 # ## What can be tested?
 #
-# You do not know what a network should answer, so you cannot compare with the right answer. But you know *properties*: things that hold
-# for every correct program. Here are six, some of them tried on a program that has them and on one that has not:
+# You do not know what a network should answer, so you cannot compare with the right answer. But you know
+# *properties*: things that hold for every correct program. Here are six, some of them tried on a program that has
+# them and on one that has not:
 
 
 # %%
@@ -159,9 +170,15 @@ show(
             {"property": "shape: (n, 64) gives (n, 10)", "found": tuple(make()(a).shape)},
             {"property": "one batch can be learnt by heart", "found": f"loss {learns_by_heart(make()):.4f}"},
             {"property": "gradients agree with finite differences", "found": said},
-            {"property": "samples stay apart", "found": f"plain {stays_apart(make(), a)}, batch norm {stays_apart(mixed, a)}"},
+            {
+                "property": "samples stay apart",
+                "found": f"plain {stays_apart(make(), a)}, batch norm {stays_apart(mixed, a)}",
+            },
             {"property": "same seed, same weights", "found": repeats(seeded)},
-            {"property": "a twin gives the same", "found": f"{(swap(twin)(a.double()) - before).abs().max():.0e} apart"},
+            {
+                "property": "a twin gives the same",
+                "found": f"{(swap(twin)(a.double()) - before).abs().max():.0e} apart",
+            },
         ]
     )
 )
@@ -170,35 +187,38 @@ assert stays_apart(make(), a) and not stays_apart(mixed, a) and stays_apart(mixe
 torch.testing.assert_close(swap(twin)(a.double()), before, rtol=1e-12, atol=1e-12)
 
 # %% [markdown]
-# The last one is how rungbook itself is tested. Write the part a second time, as plainly as you can, and compare in float64: `swap` puts
-# our layers in the place of torch's, and the numbers must not move. A mistake stays hidden only if it was
-# made both times in the same way.
+# The last one is how rungbook itself is tested. Write the part a second time, as plainly as you can, and compare in
+# float64: `swap` puts our layers in the place of torch's, and the numbers must not move. A mistake stays hidden
+# only if it was made both times in the same way.
 #
 # ## The recipe
 #
-# [Karpathy, 2019](#karpathy2019) turns this into an order of work. Never add two things at once; before each step say what will happen;
-# if something else happens, stop. His steps, on digits.
+# [Karpathy, 2019](#karpathy2019) turns this into an order of work. Never add two things at once; before each step
+# say what will happen; if something else happens, stop. His steps, on digits.
 #
-# **1. Become one with the data.** Look at it before any network does: how many of each class, which values, a page of pictures.
+# **1. Become one with the data.** Look at it before any network does: how many of each class, which values, a page
+# of pictures.
 
 # %%
 from rungbook.plot.images import image_grid
 
 counts = train_y.bincount()
-print("of each class:", counts.tolist(), f" values {train_x.min():.2f} to {train_x.max():.2f}, mean {train_x.mean():.2f}")
+print(
+    "of each class:", counts.tolist(), f" values {train_x.min():.2f} to {train_x.max():.2f}, mean {train_x.mean():.2f}"
+)
 assert counts.min() > 0.8 * counts.max()
 show(image_grid(train_x[:16].view(-1, 1, 8, 8), train_y[:16].tolist(), side=48))
 
 # %% [markdown]
-# **2. A dumb baseline.** What does somebody reach who looks at nothing, and a plain method on the same pixels? On this data the majority
-# class reaches <!-- ledger: digits | baseline majority accuracy -->10.0 %<!-- / --> and a random forest
-# <!-- ledger: digits | baseline random_forest accuracy -->98.2 %<!-- / -->.
+# **2. A dumb baseline.** What does somebody reach who looks at nothing, and a plain method on the same pixels? On
+# this data the majority class reaches <!-- ledger: digits | baseline majority accuracy -->10.0 %<!-- / --> and a
+# random forest <!-- ledger: digits | baseline random_forest accuracy -->98.2 %<!-- / -->.
 #
-# **3. The loss before training.** A network that knows nothing gives each of ten classes the share 1/10, so its loss is
-# $-\ln\frac{1}{10} = \ln 10$.
+# **3. The loss before training.** A network that knows nothing gives each of ten classes the share 1/10, so its
+# loss is $-\ln\frac{1}{10} = \ln 10$.
 #
-# **4. A baseline without input.** Feed zeros instead of pictures. The network can then learn how frequent the classes are, and nothing
-# else. If real input is not clearly better, the input does not arrive.
+# **4. A baseline without input.** Feed zeros instead of pictures. The network can then learn how frequent the
+# classes are, and nothing else. If real input is not clearly better, the input does not arrive.
 #
 # **5. Overfit one batch.** **6. Only then** train on everything, and judge on what was held back.
 
@@ -214,7 +234,11 @@ show(
     table(
         [
             {"step": "loss before training", "expected": f"ln 10 = {math.log(10):.3f}", "found": f"{start:.3f}"},
-            {"step": "without input", "expected": "stays at ln 10", "found": f"{mean(curves['zeros as input'][-23:]):.3f}"},
+            {
+                "step": "without input",
+                "expected": "stays at ln 10",
+                "found": f"{mean(curves['zeros as input'][-23:]):.3f}",
+            },
             {"step": "one batch", "expected": "near 0", "found": f"{curves['one batch of 64'][-1]:.4f}"},
             {"step": "everything, valid accuracy", "expected": "far above 10 %", "found": f"{accuracy(real):.1%}"},
         ]
@@ -240,8 +264,8 @@ show(draw(paint, f"The loss over 230 steps: {ends}.", size=(4.2, 2.6)))
 #
 # ## Six common mistakes, one line each
 #
-# In 2018 Karpathy listed the mistakes he saw most ([Karpathy, 2018](#karpathy2018)). Each can be caught by a line that you leave in the
-# program. The table runs each line on a program with the mistake and on one without.
+# In 2018 Karpathy listed the mistakes he saw most ([Karpathy, 2018](#karpathy2018)). Each can be caught by a line
+# that you leave in the program. The table runs each line on a program with the mistake and on one without.
 
 
 # %%
@@ -280,8 +304,18 @@ floor = fit(make(0, nn.Softmax(-1)), train_x[:20], train_y[:20], lr=1.0, epochs=
 other = list(make().parameters())  # of another network: the optimiser moves what nobody uses
 dropping = make(0, nn.Dropout())
 checks = [
-    ("one batch never overfitted", "last loss < 0.05", learns_by_heart(make(), params=other) < 0.05, learns_by_heart(make()) < 0.05),
-    ("mode not switched", "model(x) equals model(x)", torch.equal(dropping(a), dropping(a)), torch.equal(dropping.eval()(a), dropping(a))),
+    (
+        "one batch never overfitted",
+        "last loss < 0.05",
+        learns_by_heart(make(), params=other) < 0.05,
+        learns_by_heart(make()) < 0.05,
+    ),
+    (
+        "mode not switched",
+        "model(x) equals model(x)",
+        torch.equal(dropping(a), dropping(a)),
+        torch.equal(dropping.eval()(a), dropping(a)),
+    ),
     ("no zero_grad", "before backward all p.grad are None", gradients_left(forget=False), gradients_left(forget=True)),
     (
         "softmax before the loss",
@@ -289,22 +323,43 @@ checks = [
         not torch.allclose(softmaxed(a).sum(1), torch.ones(8)),
         not torch.allclose(make()(a).sum(1), torch.ones(8)),
     ),
-    ("bias before batch norm", "every gradient is above 1e-6", no_idle_bias(with_norm(bias=True)), no_idle_bias(with_norm(bias=False))),
-    ("view for permute", "samples stay apart", stays_apart(Turned(lambda x: x.view(8, 64)), a), stays_apart(Turned(lambda x: x.T), a)),
+    (
+        "bias before batch norm",
+        "every gradient is above 1e-6",
+        no_idle_bias(with_norm(bias=True)),
+        no_idle_bias(with_norm(bias=False)),
+    ),
+    (
+        "view for permute",
+        "samples stay apart",
+        stays_apart(Turned(lambda x: x.view(8, 64)), a),
+        stays_apart(Turned(lambda x: x.T), a),
+    ),
 ]
-show(table([{"mistake": m, "what must hold": line, "with the mistake": bad, "without": good} for m, line, bad, good in checks]))
+show(
+    table(
+        [
+            {"mistake": m, "what must hold": line, "with the mistake": bad, "without": good}
+            for m, line, bad, good in checks
+        ]
+    )
+)
 assert not any(bad for *_, bad, _ in checks) and all(good for *_, good in checks)
-print(f"softmax twice: twenty pictures learnt by heart, and the loss is {floor:.4f}; no lower than {-math.log(math.e / (math.e + 9)):.4f}")
+print(
+    f"softmax twice: twenty pictures learnt by heart, and the loss is {floor:.4f}; no lower than {-math.log(math.e / (math.e + 9)):.4f}"
+)
 assert floor > -math.log(math.e / (math.e + 9)) - 1e-4
 
 # %% [markdown]
-# The softmax mistake is the sly one: the loss before training is ln 10 all the same. A share is at most 1, so the best ten scores are a 1
-# and nine 0, and the loss cannot fall below $-\ln\frac{e}{e+9}$. That a loss has a floor is seen only by the one who tried to overfit.
+# The softmax mistake is the sly one: the loss before training is ln 10 all the same. A share is at most 1, so the
+# best ten scores are a 1 and nine 0, and the loss cannot fall below $-\ln\frac{e}{e+9}$. That a loss has a floor is
+# seen only by the one who tried to overfit.
 #
 # ## A tree of questions
 #
-# Full Stack Deep Learning ([Tobin, 2019](#tobin2019)) puts the same into a decision tree: start simple, make it run, overfit a batch,
-# compare with a known result, and then let the errors on training and valid data say what comes next. As a function, the tree is this:
+# Full Stack Deep Learning ([Tobin, 2019](#tobin2019)) puts the same into a decision tree: start simple, make it
+# run, overfit a batch, compare with a known result, and then let the errors on training and valid data say what
+# comes next. As a function, the tree is this:
 
 
 # %%
@@ -326,7 +381,11 @@ broken, slow, small, healthy = make(), make(), make(), make()
 fit(broken, params=other), fit(slow, lr=0.01), fit(small, some_x, some_y, epochs=200), fit(healthy, epochs=40)
 by_heart = learns_by_heart(make())
 situations = {
-    "optimiser of another network": (learns_by_heart(make(), params=other), accuracy(broken, train_x, train_y), accuracy(broken)),
+    "optimiser of another network": (
+        learns_by_heart(make(), params=other),
+        accuracy(broken, train_x, train_y),
+        accuracy(broken),
+    ),
     "learning rate 0.01": (by_heart, accuracy(slow, train_x, train_y), accuracy(slow)),
     "60 pictures": (by_heart, accuracy(small, some_x, some_y), accuracy(small)),
     "all pictures": (by_heart, accuracy(healthy, train_x, train_y), accuracy(healthy)),
@@ -336,9 +395,10 @@ show(table([{"situation": n, "train": f[1], "valid": f[2], "next": advice[n]} fo
 assert [words.split()[0].strip(":,") for words in advice.values()] == ["a", "underfits", "overfits", "done"]
 
 # %% [markdown]
-# **The learning rate first.** Of all settings it is the one that decides between working and not working. The Vienna study group's
-# notebook trains on pictures of dogs at three rates and notes .9946, .976 and .814 ([notebook PyTorch_3](#vienna2019)), three numbers
-# without a spread. Here with five seeds, at a rate too low, one that works, and one too high:
+# **The learning rate first.** Of all settings it is the one that decides between working and not working. The
+# Vienna study group's notebook trains on pictures of dogs at three rates and notes .9946, .976 and .814 ([notebook
+# PyTorch_3](#vienna2019)), three numbers without a spread. Here with five seeds, at a rate too low, one that works,
+# and one too high:
 
 # %%
 rates = {"0.003": 0.003, "0.3": 0.3, "3": 3.0}
@@ -350,15 +410,20 @@ for name, lr in rates.items():
     compared[f"learning rate {name}"] = {"valid": [accuracy(network) for network in networks]}
 show(variants(compared, name="accuracy"))
 low, good, high = (found["valid"] for found in compared.values())
-print(", ".join(f"{name}: {mean(found):.3f} ± {stdev(found):.3f}" for name, found in zip(rates, (low, good, high), strict=True)))
+print(
+    ", ".join(
+        f"{name}: {mean(found):.3f} ± {stdev(found):.3f}" for name, found in zip(rates, (low, good, high), strict=True)
+    )
+)
 assert min(good) > max(low) + 0.1 and min(good) > max(high) + 0.1
 
 # %% [markdown]
 # ## Errors that do speak
 #
-# Most errors with a message are about shape or type. torch's messages come from the place where it broke, deep inside, and are about
-# matrices. rungbook runs the first batch before training, finds the layer or the row at fault, and says what was found, what is needed and
-# what to do (`rungbook.learner.diagnose`). The same six mistakes, told by both:
+# Most errors with a message are about shape or type. torch's messages come from the place where it broke, deep
+# inside, and are about matrices. rungbook runs the first batch before training, finds the layer or the row at
+# fault, and says what was found, what is needed and what to do (`rungbook.learner.diagnose`). The same six
+# mistakes, told by both:
 
 
 # %%
@@ -406,8 +471,8 @@ mended = [
 assert all(told(partial(train, *parts)) == "nothing" for parts in mended)
 
 # %% [markdown]
-# In a table of a thousand rows the message even names the row, because all labels are looked through before the first step. And a loss
-# that becomes infinite in the middle of training is not trained on:
+# In a table of a thousand rows the message even names the row, because all labels are looked through before the
+# first step. And a loss that becomes infinite in the middle of training is not trained on:
 
 # %%
 labels = train_y.clone()
@@ -415,14 +480,16 @@ labels[57] = 12
 source_data = array_data(train_x.numpy(), labels.numpy(), valid=0.0, test=0.0)
 print(told(lambda: Learner(make(), source_data, device="cpu").fit(1)))
 assert "row 57" in told(lambda: Learner(make(), source_data, device="cpu").fit(1))
-exploding = Learner(make(), ([(x * 1e3, y)] * 50, None), loss=lambda output, y: (output**4).mean(), lr=1.0, device="cpu", metrics=())
+exploding = Learner(
+    make(), ([(x * 1e3, y)] * 50, None), loss=lambda output, y: (output**4).mean(), lr=1.0, device="cpu", metrics=()
+)
 words = told(lambda: exploding.fit(1))
 print(words)
 assert words.startswith("E501") and all(p.isfinite().all() for p in exploding.model.parameters())
 
 # %% [markdown]
-# **Shapes of convolutions** need not be tried out. A window of `kernel` steps over `size` places plus twice the padding
-# (lesson 21 shows how):
+# **Shapes of convolutions** need not be tried out. A window of `kernel` steps over `size` places plus twice the
+# padding (lesson 21 shows how):
 
 # %%
 from rungbook.scratch.tensor.windows import windows_out
@@ -434,13 +501,16 @@ for size, kernel, stride, padding, dilation in cases:
     ours = windows_out(size + 2 * padding, kernel, stride, dilation)
     theirs = nn.Conv1d(1, 1, kernel, stride, padding, dilation)(torch.zeros(1, 1, size)).shape[-1]
     assert ours == theirs
-    rows.append({"size": size, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "out": ours})
+    rows.append(
+        {"size": size, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "out": ours}
+    )
 show(table(rows))
 
 # %% [markdown]
-# **The debugger afterwards.** When something fails in a function of a function, the values are still there: the traceback holds every
-# frame. In a notebook, type `%debug` in the next cell; in a terminal, `python -m pdb program.py`. Below the commands are given beforehand.
-# `where` shows the calls, `up` goes to the caller, `p` prints:
+# **The debugger afterwards.** When something fails in a function of a function, the values are still there: the
+# traceback holds every frame. In a notebook, type `%debug` in the next cell; in a terminal,
+# `python -m pdb program.py`. Below the commands are given beforehand. `where` shows the calls, `up` goes to the
+# caller, `p` prints:
 
 
 # %%
@@ -459,12 +529,16 @@ try:
 except RuntimeError as error:
     frames = error.__traceback__
     print("error:", error)
-    commands = "\n".join(["up", "up", "up", "p type(self).__name__, features.shape", "p self.head.in_features", "quit"]) + "\n"
+    commands = (
+        "\n".join(["up", "up", "up", "p type(self).__name__, features.shape", "p self.head.in_features", "quit"]) + "\n"
+    )
     out = io.StringIO()
     debugger = pdb.Pdb(stdin=io.StringIO(commands), stdout=out, readrc=False)
     debugger.reset()
     debugger.interaction(None, frames)
-lines = (line.removeprefix("(Pdb) ").removeprefix("ipdb> ") for line in out.getvalue().splitlines())  # a notebook has its own pdb
+lines = (
+    line.removeprefix("(Pdb) ").removeprefix("ipdb> ") for line in out.getvalue().splitlines()
+)  # a notebook has its own pdb
 answered = [line for line in lines if line.startswith("('Block'") or line == "256"]
 print("\n".join(answered))
 assert "torch.Size([2, 4, 6, 6])" in answered[0] and answered[1] == "256"
@@ -474,9 +548,9 @@ assert "torch.Size([2, 4, 6, 6])" in answered[0] and answered[1] == "256"
 #
 # ## Look inside
 #
-# A network that does not learn has often lost its signal on the way. [Hooks](#hook) (lesson 6) show what each layer puts out: the mean,
-# the standard deviation, and the share of dead units, those that are 0 for every sample and so get no gradient from any of them. Six hidden
-# layers, started in four ways:
+# A network that does not learn has often lost its signal on the way. [Hooks](#hook) (lesson 6) show what each layer
+# puts out: the mean, the standard deviation, and the share of dead units, those that are 0 for every sample and so
+# get no gradient from any of them. Six hidden layers, started in four ways:
 
 
 # %%
@@ -573,10 +647,10 @@ assert 0.2 < sds["He"][-1] / sds["He"][0] < 2 and sds["too small"][-1] < 1e-4 < 
 assert sds["torch's own"][-1] < 0.2 * sds["torch's own"][0]
 
 # %% [markdown]
-# One look tells the four apart before a single step. With He's start the spread stays; [He et al., 2015](#he2015) say why. With weights
-# too small or too large the signal shrinks or grows by about the same factor in each layer. torch's own start is in between: the spread
-# falls, and in the last layer the pictures have become nearly the same picture. How much of what a layer puts out differs from picture to
-# picture, and how much is the same for all?
+# One look tells the four apart before a single step. With He's start the spread stays; [He et al., 2015](#he2015)
+# say why. With weights too small or too large the signal shrinks or grows by about the same factor in each layer.
+# torch's own start is in between: the spread falls, and in the last layer the pictures have become nearly the same
+# picture. How much of what a layer puts out differs from picture to picture, and how much is the same for all?
 
 # %%
 shares = {}
@@ -584,12 +658,19 @@ for name, how in ways.items():
     with torch.no_grad():
         last = deep(0, how)[:-1](train_x)  # (n, 100), after the sixth ReLU
     shares[name] = ((last - last.mean(0)).square().mean() / last.square().mean()).item()
-show(table([{"start": name, "share that differs from picture to picture": f"{share:.1%}"} for name, share in shares.items()]))
+show(
+    table(
+        [
+            {"start": name, "share that differs from picture to picture": f"{share:.1%}"}
+            for name, share in shares.items()
+        ]
+    )
+)
 assert shares["torch's own"] < 0.1 < shares["He"]
 
 # %% [markdown]
-# Units also die in training. One step that is too large can carry a unit so far below 0 that its ReLU opens for no picture. Its gradient is
-# then 0, so its own weights stay where they are:
+# Units also die in training. One step that is too large can carry a unit so far below 0 that its ReLU opens for no
+# picture. Its gradient is then 0, so its own weights stay where they are:
 
 # %%
 deaths = []
@@ -599,27 +680,34 @@ for lr in (0.05, 0.5, 5.0):
         network = deep(seed, "He")
         fit(network, train_x[:64], train_y[:64], lr=lr, epochs=3)
         shares.append(mean(layer[2] for layer in statistics(network, train_x[:256])[0]))
-    deaths.append({"learning rate": lr, "dead units after 3 steps": f"{mean(shares):.0%} ± {stdev(shares):.0%}", "share": mean(shares)})
+    deaths.append(
+        {
+            "learning rate": lr,
+            "dead units after 3 steps": f"{mean(shares):.0%} ± {stdev(shares):.0%}",
+            "share": mean(shares),
+        }
+    )
 show(table([{k: v for k, v in row.items() if k != "share"} for row in deaths]))
 assert deaths[0]["share"] < 0.2 and deaths[2]["share"] > deaths[0]["share"] + 0.3
 
 # %% [markdown]
 # ## Two old rules
 #
-# Brian Kernighan observed that debugging is twice as hard as writing a program, so whoever writes as cleverly as he can is by his own
-# measure not clever enough to debug it ([Kernighan and Plauger, 1978](#kernighan1978)). For networks it means: the plain loop, the small
-# model, one change at a time.
+# Brian Kernighan observed that debugging is twice as hard as writing a program, so whoever writes as cleverly as he
+# can is by his own measure not clever enough to debug it ([Kernighan and Plauger, 1978](#kernighan1978)). For
+# networks it means: the plain loop, the small model, one change at a time.
 #
 # Bloom's levels order what one can do with a thing learnt: remember, understand, apply, analyse, evaluate, create
-# ([Bloom et al., 1956](#bloom1956); in this form [Anderson and Krathwohl, 2001](#anderson2001)). Reading this lesson brings you to the
-# second, and the exercises below to the next ones.
+# ([Bloom et al., 1956](#bloom1956); in this form [Anderson and Krathwohl, 2001](#anderson2001)). Reading this
+# lesson brings you to the second, and the exercises below to the next ones.
 #
 # ## Exercises
 #
 # ### Exercise 1: does it start right?
 #
-# Write `starts_right(model, x, y)`: whether the loss of an untrained classifier is within 0.2 of what a network that knows nothing would
-# have. A right answer works for any number of classes and leaves the model's mode and gradients as they were.
+# Write `starts_right(model, x, y)`: whether the loss of an untrained classifier is within 0.2 of what a network that
+# knows nothing would have. A right answer works for any number of classes and leaves the model's mode and gradients
+# as they were.
 
 
 # %%
@@ -632,7 +720,9 @@ def check_starts_right(starts_right):
     nn.init.zeros_(three[0].weight)
     assert starts_right(make(), train_x, train_y) is True, "ten classes: the loss is near ln 10"
     assert starts_right(three, x, y) is True, "three classes: the loss is ln 3"
-    assert starts_right(loud, train_x, train_y) is False, "weights of standard deviation 1: the network is sure of nonsense"
+    assert starts_right(loud, train_x, train_y) is False, (
+        "weights of standard deviation 1: the network is sure of nonsense"
+    )
     model = make(0, nn.Dropout(0.9))
     starts_right(model, train_x, train_y)
     assert model.training and model[0].weight.grad is None, "the model was changed: mode or gradients"
@@ -649,13 +739,16 @@ def starts_right(model, x, y, classes=None, mode=True):
 
 
 check_starts_right(starts_right)
-refuses(check_starts_right, partial(starts_right, classes=10), partial(starts_right, mode=False), lambda model, x, y: True)
+refuses(
+    check_starts_right, partial(starts_right, classes=10), partial(starts_right, mode=False), lambda model, x, y: True
+)
 
 # %% [markdown]
 # ### Exercise 2: who sees whom?
 #
-# A model of sequences must not look ahead: the output at place t may depend on places up to t only. Write `looks_ahead(model, x)` for `x`
-# of shape `(n, T, d)` and outputs `(n, T, k)`. A right answer needs no knowledge of the model: gradients tell.
+# A model of sequences must not look ahead: the output at place t may depend on places up to t only. Write
+# `looks_ahead(model, x)` for `x` of shape `(n, T, d)` and outputs `(n, T, k)`. A right answer needs no knowledge of the
+# model: gradients tell.
 
 
 # %%
@@ -676,7 +769,9 @@ def check_looks_ahead(looks_ahead):
     x = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
     assert looks_ahead(Running("so far"), x) is False, "the mean so far is allowed"
     assert looks_ahead(Running("all"), x) is True, "the mean over everything sees the future"
-    assert looks_ahead(Running("next"), x) is True, "each place sees the next: look at every t, not at the first or last only"
+    assert looks_ahead(Running("next"), x) is True, (
+        "each place sees the next: look at every t, not at the first or last only"
+    )
 
 
 # %% tags=["solution"]
@@ -690,13 +785,15 @@ def looks_ahead(model, x, places=None, reach=1):
 
 
 check_looks_ahead(looks_ahead)
-refuses(check_looks_ahead, partial(looks_ahead, places=[5]), partial(looks_ahead, reach=0), partial(looks_ahead, reach=2))
+refuses(
+    check_looks_ahead, partial(looks_ahead, places=[5]), partial(looks_ahead, reach=0), partial(looks_ahead, reach=2)
+)
 
 # %% [markdown]
 # ### Exercise 3: the size after a convolution
 #
-# Write `padding_for(size, kernel, stride, out)`: the smallest padding at which a window of `kernel` with this stride gives `out` places
-# from `size`, or `None` if none does. A right answer agrees with torch.
+# Write `padding_for(size, kernel, stride, out)`: the smallest padding at which a window of `kernel` with this stride
+# gives `out` places from `size`, or `None` if none does. A right answer agrees with torch.
 
 
 # %%
@@ -705,7 +802,9 @@ def check_padding_for(padding_for):
         out = nn.Conv1d(1, 1, kernel, stride, padding)(torch.zeros(1, 1, size)).shape[-1]
         got = padding_for(size, kernel, stride, out)
         assert got is not None and got >= 0, f"{size} -> {out} is reached with padding {padding}, not {got}"
-        assert nn.Conv1d(1, 1, kernel, stride, got)(torch.zeros(1, 1, size)).shape[-1] == out, f"padding {got} does not give {out}"
+        assert nn.Conv1d(1, 1, kernel, stride, got)(torch.zeros(1, 1, size)).shape[-1] == out, (
+            f"padding {got} does not give {out}"
+        )
         assert got <= padding, f"padding {padding} is enough for {size} -> {out}, not {got}"
     assert padding_for(8, 4, 1, 8) is None, "an even window at stride 1 never keeps the size"
 
@@ -719,7 +818,12 @@ def padding_for(size, kernel, stride, out):
 
 
 check_padding_for(padding_for)
-refuses(check_padding_for, lambda s, k, st, o: k // 2, lambda s, k, st, o: ((o - 1) * st + k - s) // 2, lambda s, k, st, o: None)
+refuses(
+    check_padding_for,
+    lambda s, k, st, o: k // 2,
+    lambda s, k, st, o: ((o - 1) * st + k - s) // 2,
+    lambda s, k, st, o: None,
+)
 
 # %% [markdown]
 # ## Sources
@@ -727,7 +831,7 @@ refuses(check_padding_for, lambda s, k, st, o: k // 2, lambda s, k, st, o: ((o -
 # - The taxonomy of faults: [Humbatova et al., 2020](#humbatova2020).
 # - The recipe and the list of mistakes: [Karpathy, 2019](#karpathy2019) and [Karpathy, 2018](#karpathy2018).
 # - The decision tree: [Tobin, 2019](#tobin2019), of the course Full Stack Deep Learning.
-# - Activation statistics by hooks: [Howard and Gugger, 2019](#fastai2019), lesson 10, notebook 06; the start that keeps the spread:
-# [He et al., 2015](#he2015).
-# - To watch runs in a browser there is TensorBoard ([Abadi et al., 2016](#abadi2016)); rungbook writes each epoch's row to `metrics.jsonl`
-# and draws it in the run's report.
+# - Activation statistics by hooks: [Howard and Gugger, 2019](#fastai2019), lesson 10, notebook 06; the start that
+#   keeps the spread: [He et al., 2015](#he2015).
+# - To watch runs in a browser there is TensorBoard ([Abadi et al., 2016](#abadi2016)); rungbook writes each epoch's
+#   row to `metrics.jsonl` and draws it in the run's report.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Dropout
 #
-# In every training step half of the hidden units are switched off, at random. At the end all of them work together, though they never have
-# before. Why does that not break the network, and does it help?
+# In every training step half of the hidden units are switched off, at random. At the end all of them work together,
+# though they never have before. Why does that not break the network, and does it help?
 
 # %% tags=["about"]
 covers = ["M12", "S3-3"]
@@ -46,9 +46,9 @@ from rungbook.scratch.functional.dropout import _kept, _scaled
 show(source(F.dropout), source(_scaled), source(_kept))
 
 # %% [markdown]
-# Why divide? The next layer adds up its inputs. With half of them gone the sum would be half as large, and at the end, when all units
-# work, twice what the layer has learned to expect. Divided, a number $x$ is $x / (1 - p)$ with probability $1 - p$ and else 0, so its
-# [expectation](#expectation) is $x$, as if nothing had happened:
+# Why divide? The next layer adds up its inputs. With half of them gone the sum would be half as large, and at the
+# end, when all units work, twice what the layer has learned to expect. Divided, a number $x$ is $x / (1 - p)$ with
+# probability $1 - p$ and else 0, so its [expectation](#expectation) is $x$, as if nothing had happened:
 #
 # $$E = (1 - p) \cdot \frac{x}{1 - p} + p \cdot 0 = x, \qquad \text{variance } = \frac{p}{1 - p} x^2$$
 
@@ -62,12 +62,19 @@ for p in (0.2, 0.5, 0.8):
     assert ((drawn.mean(0) - x).abs() < 5 * (variance / masks).sqrt()).all()
     assert ((drawn.var(0) / variance - 1).abs() < 0.1).all()
     undivided = drawn * (1 - p)
-    rows.append({"p": p, "x": 5.0, "mean, divided": drawn[:, 2].mean().item(), "mean, not divided": undivided[:, 2].mean().item()})
+    rows.append(
+        {
+            "p": p,
+            "x": 5.0,
+            "mean, divided": drawn[:, 2].mean().item(),
+            "mean, not divided": undivided[:, 2].mean().item(),
+        }
+    )
 show(table(rows))
 
 # %% [markdown]
-# Is ours torch's? The draws are the same calls in the same order, so on a processor one seed gives one mask. The gradient passes the same
-# mask: what was left out learns nothing in this step.
+# Is ours torch's? The draws are the same calls in the same order, so on a processor one seed gives one mask. The
+# gradient passes the same mask: what was left out learns nothing in this step.
 
 # %%
 compared = 0
@@ -82,13 +89,15 @@ for seed, p, shape in product(range(5), (0.0, 0.1, 0.5, 0.9, 1.0), ((7,), (32, 2
         torch.testing.assert_close(out, results[0][0], rtol=1e-12, atol=0)
         torch.testing.assert_close(gradient, results[0][1], rtol=1e-12, atol=0)
         compared += 1
-print(f"{compared} comparisons: ours and torch's drop the same numbers, as functions and as layers, forward and backward")
+print(
+    f"{compared} comparisons: ours and torch's drop the same numbers, as functions and as layers, forward and backward"
+)
 
 # %% [markdown]
 # ## What eval() does, and what it costs to forget it
 #
-# In use nothing is to be left to chance. `model.eval()` sets one flag, `training`, on every layer, and a dropout layer then gives its input
-# back as it is. No other correction is needed: that is what the division was for.
+# In use nothing is to be left to chance. `model.eval()` sets one flag, `training`, on every layer, and a dropout
+# layer then gives its input back as it is. No other correction is needed: that is what the division was for.
 
 # %%
 show(source(ours.Dropout))
@@ -98,9 +107,9 @@ torch.manual_seed(2)
 assert not torch.equal(layer.train()(some), layer(some))
 
 # %% [markdown]
-# The network of the course's lesson has two hidden layers of 256 units. A fifth of the first and half of the second layer's units are left
-# out of each step. We train it on 200 digits, where there is much to learn by heart, with dropout and without, from the same start, and
-# judge it on the other 1,597. Five draws of the 200.
+# The network of the course's lesson has two hidden layers of 256 units. A fifth of the first and half of the second
+# layer's units are left out of each step. We train it on 200 digits, where there is much to learn by heart, with
+# dropout and without, from the same start, and judge it on the other 1,597. Five draws of the 200.
 
 # %%
 stored = load_digits()
@@ -160,19 +169,26 @@ for seed, net in zip(SEEDS, nets["dropout 0.2, 0.5"], strict=True):
     net.eval()
 for name in modes:
     losses, right = zip(*modes[name], strict=True)
-    print(f"{name:<10} right {mean(right):.1%} ± {stdev(right):.1%}, cross-entropy {mean(losses):.3f} ± {stdev(losses):.3f}", end="")
+    print(
+        f"{name:<10} right {mean(right):.1%} ± {stdev(right):.1%}, cross-entropy {mean(losses):.3f} ± {stdev(losses):.3f}",
+        end="",
+    )
     print(f"; on the 200 trained on, cross-entropy {mean(loss for loss, _ in on_train[name]):.4f}")
 (worse_loss, fewer), (better_loss, more) = (zip(*modes[name], strict=True) for name in ("forgotten", "eval()"))
 print(compare(fewer, more, metric="accuracy", names=("forgotten", "eval()")).words)
-assert all(a > b for a, b in zip(worse_loss, better_loss, strict=True)) and compare(fewer, more, metric="accuracy").better == "B"
+assert (
+    all(a > b for a, b in zip(worse_loss, better_loss, strict=True))
+    and compare(fewer, more, metric="accuracy").better == "B"
+)
 assert all(a[0] > 3 * b[0] for a, b in zip(on_train["forgotten"], on_train["eval()"], strict=True))
 
 # %% [markdown]
-# The answers are worse, and they change from call to call. The last column explains a riddle in the figures that readers of the course
-# report: 86.9 % right in training, 88.0 % in the test. Better on images never seen? The training figure was taken while the units were
-# being left out.
+# The answers are worse, and they change from call to call. The last column explains a riddle in the figures that
+# readers of the course report: 86.9 % right in training, 88.0 % in the test. Better on images never seen? The
+# training figure was taken while the units were being left out.
 #
-# The opposite fault is quieter. After the first judging the network stays in `eval()`, and from then on dropout is gone from the training:
+# The opposite fault is quieter. After the first judging the network stays in `eval()`, and from then on dropout is
+# gone from the training:
 
 # %%
 learn = splits[0][0]
@@ -185,11 +201,12 @@ print("a network left in eval() learns exactly what one without dropout learns")
 # %% [markdown]
 # ## Many networks in one
 #
-# Each mask leaves another, thinner network. With $n$ units there are $2^n$ of them, all sharing their weights, and every step trains
-# one. `eval()` uses the whole. What has it to do with the thin ones? For six hidden units all 64 can be written down. Take a network
-# whose scores are $W (m \odot h) / (1 - p) + b$, with $m$ the mask over its hidden units $h$. The scores are linear in $m$, so their
-# mean over all masks, each weighted by how probable it is, is the score of the whole network. And softmax of a mean of scores is the
-# [geometric mean](#geometric-mean) of the shares, brought back to a sum of one. Both hold exactly:
+# Each mask leaves another, thinner network. With $n$ units there are $2^n$ of them, all sharing their weights, and
+# every step trains one. `eval()` uses the whole. What has it to do with the thin ones? For six hidden units all 64
+# can be written down. Take a network whose scores are $W (m \odot h) / (1 - p) + b$, with $m$ the mask over its
+# hidden units $h$. The scores are linear in $m$, so their mean over all masks, each weighted by how probable it is,
+# is the score of the whole network. And softmax of a mean of scores is the [geometric mean](#geometric-mean) of the
+# shares, brought back to a sum of one. Both hold exactly:
 
 # %%
 g = torch.Generator().manual_seed(3)
@@ -202,20 +219,24 @@ for p in (0.5, 0.2):
     torch.testing.assert_close(chance @ thin, W @ h + b)
     geometric = (chance @ torch.log_softmax(thin, 1)).exp()
     torch.testing.assert_close(geometric / geometric.sum(), torch.softmax(W @ h + b, 0))
-print("64 thinned networks, weighted: their mean score and their geometric mean of shares are those of the whole network")
+print(
+    "64 thinned networks, weighted: their mean score and their geometric mean of shares are those of the whole network"
+)
 
 # %% [markdown]
-# So `eval()` is the vote of exponentially many networks at the price of one ([Srivastava et al., 2014](#srivastava2014);
-# [Baldi and Sadowski, 2013](#baldi2013)). With another nonlinear layer behind the mask it is only near to it. One unit shows why: $x = 1$,
-# $p = 0.5$, then $\text{relu}(x - 1)$. The masked $x$ is 0 or 2, the outputs are 0 and 1, their mean is 0.5; the whole network says 0.
+# So `eval()` is the vote of exponentially many networks at the price of one ([Srivastava et al.,
+# 2014](#srivastava2014); [Baldi and Sadowski, 2013](#baldi2013)). With another nonlinear layer behind the mask it
+# is only near to it. One unit shows why: $x = 1$, $p = 0.5$, then $\text{relu}(x - 1)$. The masked $x$ is 0 or 2, the
+# outputs are 0 and 1, their mean is 0.5; the whole network says 0.
 
 # %%
 outputs = [max(kept / 0.5 - 1, 0.0) for kept in (0, 1)]
 assert mean(outputs) == 0.5 and max(1 - 1, 0) == 0
 
 # %% [markdown]
-# The thinned networks can also be asked one by one. Leave dropout on, on purpose, and look at the spread of the answers: Monte Carlo
-# dropout ([Gal and Ghahramani, 2016](#gal2016)). A digit on which all agree, and the one on which they agree least, under 200 masks:
+# The thinned networks can also be asked one by one. Leave dropout on, on purpose, and look at the spread of the
+# answers: Monte Carlo dropout ([Gal and Ghahramani, 2016](#gal2016)). A digit on which all agree, and the one on
+# which they agree least, under 200 masks:
 
 
 # %%
@@ -239,7 +260,15 @@ def paint_digit(i):
     def paint(ax):
         shares = answers[:, i]
         jitter = (torch.rand(shares.shape, generator=torch.Generator().manual_seed(5)) - 0.5) * 0.5
-        ax.plot((torch.arange(10) + jitter).flatten(), shares.flatten(), ".", color=TRAIN, markersize=2.5, alpha=0.5, markeredgewidth=0)
+        ax.plot(
+            (torch.arange(10) + jitter).flatten(),
+            shares.flatten(),
+            ".",
+            color=TRAIN,
+            markersize=2.5,
+            alpha=0.5,
+            markeredgewidth=0,
+        )
         ax.hlines(shares.mean(0), torch.arange(10) - 0.4, torch.arange(10) + 0.4, color=INK, linewidth=1.6)
         ax.set(title=f"a {digit[chosen[i]]}", xlabel="class", ylabel="share", xticks=range(10), ylim=(-0.03, 1.03))
 
@@ -250,7 +279,9 @@ said = []
 for i in range(2):
     shares, truth = answers[:, i], digit[chosen[i]].item()
     votes = shares.argmax(1).bincount(minlength=10)
-    said.append(f"The {truth}: {votes.max()} of 200 thinned networks say {votes.argmax()}, {(votes > 0).sum()} different answers are given")
+    said.append(
+        f"The {truth}: {votes.max()} of 200 thinned networks say {votes.argmax()}, {(votes > 0).sum()} different answers are given"
+    )
 show(image_grid(images[chosen].unsqueeze(1), digit[chosen].tolist(), columns=2, side=72))
 show(
     sheet(
@@ -265,8 +296,8 @@ first, second = (answers[:, i].argmax(1).bincount(minlength=10).max() for i in r
 assert first == 200 and second < 180
 
 # %% [markdown]
-# Where the thinned networks disagree, the answer deserves less trust. Does their mean answer better than `eval()`? Five networks, 20 masks
-# each, on digits they have not seen:
+# Where the thinned networks disagree, the answer deserves less trust. Does their mean answer better than `eval()`?
+# Five networks, 20 masks each, on digits they have not seen:
 
 # %%
 voted, whole, wide = [], [], []
@@ -286,9 +317,9 @@ assert min(wide) > 1.5
 # %% [markdown]
 # ## Does it help?
 #
-# A unit that may be missing at any time cannot rely on a certain other one, and the network can learn less by heart: dropout is said to
-# [regularise](#regularisation). Look at what was trained above, 200 digits and 100 steps. Circles are digits not seen,
-# diamonds the 200 trained on:
+# A unit that may be missing at any time cannot rely on a certain other one, and the network can learn less by
+# heart: dropout is said to [regularise](#regularisation). Look at what was trained above, 200 digits and 100 steps.
+# Circles are digits not seen, diamonds the 200 trained on:
 
 # %%
 found = {name: {"fit": [], "test": []} for name in nets}
@@ -309,15 +340,18 @@ assert compare(with_it, without, metric="log_loss", names=names).better == "drop
 assert all(a > b for a, b in zip(*(found[name]["fit"] for name in names), strict=True))
 
 # %% [markdown]
-# Over five draws the loss on the training digits (diamonds) is higher with dropout, and the loss on new ones (circles) lower. Without it
-# the digits are learned by heart, and with it a little less so. Here it helps, and it helps the probabilities more than the answers.
+# Over five draws the loss on the training digits (diamonds) is higher with dropout, and the loss on new ones
+# (circles) lower. Without it the digits are learned by heart, and with it a little less so. Here it helps, and it
+# helps the probabilities more than the answers.
 #
 # That is not a law. The recipe `dropout` has the course's own settings. Fashion-MNIST, ten epochs of 54,000 images:
 #
 # - no dropout <!-- ledger: dropout data=fashion-mnist | no dropout | test accuracy -->88.0 ± 0.6 %<!-- / -->
-# - dropout 0.2, 0.5 <!-- ledger: dropout data=fashion-mnist | dropout 0.2, 0.5 | test accuracy -->87.6 ± 0.3 %<!-- / -->
+# - dropout 0.2,
+#   0.5 <!-- ledger: dropout data=fashion-mnist | dropout 0.2, 0.5 | test accuracy -->87.6 ± 0.3 %<!-- / -->
 #
-# A second measurement takes 5,000 images for sixty epochs, a third the bundled digits, 1,437 of them for ten epochs.
+# A second measurement takes 5,000 images for sixty epochs, a third the bundled digits, 1,437 of them for ten
+# epochs.
 
 # %%
 KEYS = ("dropout data=fashion-mnist", "dropout data=fashion-mnist epochs=60 lr=0.2 train_samples=5000", "dropout")
@@ -326,7 +360,10 @@ for key in KEYS:
     entry = load_ledger().get(key)
     print(f"\n{key}")
     for name in reversed(names):
-        print(f"  {name:<17} right {quote(key, name, 'test', 'accuracy')}, cross-entropy {quote(key, name, 'test', 'log_loss')}", end="")
+        print(
+            f"  {name:<17} right {quote(key, name, 'test', 'accuracy')}, cross-entropy {quote(key, name, 'test', 'log_loss')}",
+            end="",
+        )
         print(f", on the training images {quote(key, name, 'train', 'log_loss')}")
     for metric in ("accuracy", "log_loss"):
         verdict = compare(*(entry.figure(name, "test", metric)["values"] for name in names), metric=metric, names=names)
@@ -344,13 +381,16 @@ assert verdicts[sixty, "log_loss"] == "dropout 0.2, 0.5" and verdicts[few, "accu
 # %% [markdown]
 # Three different answers from one method:
 #
-# - In ten epochs of all the clothes the two are not distinguishable. In so few passes little is learned by heart, and the two losses of
-# the plain network lie nearer to each other than in the next line.
-# - In sixty epochs of few images dropout lowers the cross-entropy, in each of five seeds. Accuracy is not distinguishable.
-# - In ten epochs of the digits more answers are right without it. Dropout slows the learning, and ten epochs of few images are short.
+# - In ten epochs of all the clothes the two are not distinguishable. In so few passes little is learned by heart,
+#   and the two losses of the plain network lie nearer to each other than in the next line.
+# - In sixty epochs of few images dropout lowers the cross-entropy, in each of five seeds. Accuracy is not
+#   distinguishable.
+# - In ten epochs of the digits more answers are right without it. Dropout slows the learning, and ten epochs of few
+#   images are short.
 #
-# So look at both curves first (lesson 19). If the training loss is still high, dropout is no cure. What people get wrong is to add it by
-# habit, and to compare single runs: in accuracy, the seeds of these lines differ by more than the two methods.
+# So look at both curves first (lesson 19). If the training loss is still high, dropout is no cure. What people get
+# wrong is to add it by habit, and to compare single runs: in accuracy, the seeds of these lines differ by more than
+# the two methods.
 #
 # ## Where the mask must live
 #
@@ -364,9 +404,10 @@ def course_dropout(x, p):
 
 
 # %% [markdown]
-# On a processor it works, and all tests pass. With `x` on a graphics card the mask lies in the memory of the processor, and the product of
-# the two is refused. No card is needed to see it: torch has a device called [meta](#meta-device), whose tensors have shape, type and place
-# but no numbers. Any other place than the processor's shows the fault.
+# On a processor it works, and all tests pass. With `x` on a graphics card the mask lies in the memory of the
+# processor, and the product of the two is refused. No card is needed to see it: torch has a device called
+# [meta](#meta-device), whose tensors have shape, type and place but no numbers. Any other place than the
+# processor's shows the fault.
 
 # %%
 print("on the processor:", tuple(course_dropout(torch.ones(4, 5), 0.5).shape))
@@ -383,8 +424,8 @@ assert whole.train()(torch.ones(2, 64, device="meta")).device.type == "meta"
 print("ours:", F.dropout(elsewhere, 0.5).device)
 
 # %% [markdown]
-# Ours makes the mask with `torch.empty_like(input)`: same shape, same type, same device. The type matters as well: a mask of float32 on an
-# input of float64 or bfloat16 would change what the layer gives.
+# Ours makes the mask with `torch.empty_like(input)`: same shape, same type, same device. The type matters as well:
+# a mask of float32 on an input of float64 or bfloat16 would change what the layer gives.
 
 # %%
 half = torch.ones(3, dtype=torch.bfloat16)
@@ -396,8 +437,8 @@ assert course_dropout(half, 0.5).dtype == torch.float32 and F.dropout(half, 0.5)
 #
 # ### Exercise 1: your own dropout
 #
-# Write `dropout(x, p)` for $0 \le p < 1$. A right answer keeps the expectation, draws anew at each call and for each number, and returns a
-# tensor of the type and on the device of `x`.
+# Write `dropout(x, p)` for $0 \le p < 1$. A right answer keeps the expectation, draws anew at each call and for each
+# number, and returns a tensor of the type and on the device of `x`.
 
 
 # %%
@@ -407,7 +448,9 @@ def check_dropout(dropout):
     y = dropout(x, 0.2)
     zeros = (y == 0).double().mean().item()
     assert abs(zeros - 0.2) < 0.02, f"a share of {zeros:.2f} became zero, p = 0.2 was asked for"
-    assert abs(y.mean().item() - 3.0) < 0.05, f"the mean went from 3 to {y.mean():.2f}: what stays must be divided by 1 - p"
+    assert abs(y.mean().item() - 3.0) < 0.05, (
+        f"the mean went from 3 to {y.mean():.2f}: what stays must be divided by 1 - p"
+    )
     assert not torch.equal(y, dropout(x, 0.2)), "two calls gave the same mask"
     assert not torch.equal(y[0], y[1]), "all rows have the same mask"
     assert y.dtype == x.dtype, f"{x.dtype} went in, {y.dtype} came out"
@@ -431,9 +474,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: ask the thinned networks, and nothing else
 #
-# `under_masks` puts the whole network into training mode. In a network with [batch norm](#batch-normalisation) that would change its
-# running statistics. Write `shares(model, x, n)`: the mean of `n` softmax outputs with dropout at work and every other layer as in
-# `eval()`. A right answer leaves the model as it was, modes and buffers included.
+# `under_masks` puts the whole network into training mode. In a network with [batch norm](#batch-normalisation) that
+# would change its running statistics. Write `shares(model, x, n)`: the mean of `n` softmax outputs with dropout at
+# work and every other layer as in `eval()`. A right answer leaves the model as it was, modes and buffers included.
 
 
 # %%
@@ -484,10 +527,10 @@ refuses(check_shares, all_in_training, softmax_of_mean, lambda model, x, n: torc
 # %% [markdown]
 # ### Exercise 3: what dropout adds to the loss of a line
 #
-# A line predicts $x \cdot w$, with dropout on its inputs. Averaged over all masks, its squared error is the error without dropout plus a
-# penalty. Write `penalty(X, w, p)` for inputs `X` of shape `(n, d)`: how much the mean squared error grows. Use the variance from the first
-# section. The result is ridge regression (lesson 9), with a penalty that is measured by the size of each input
-# ([Wager et al., 2013](#wager2013)).
+# A line predicts $x \cdot w$, with dropout on its inputs. Averaged over all masks, its squared error is the error
+# without dropout plus a penalty. Write `penalty(X, w, p)` for inputs `X` of shape `(n, d)`: how much the mean squared
+# error grows. Use the variance from the first section. The result is ridge regression (lesson 9), with a penalty
+# that is measured by the size of each input ([Wager et al., 2013](#wager2013)).
 
 
 # %%
@@ -519,9 +562,10 @@ refuses(
 # %% [markdown]
 # ## Sources
 #
-# - Dropout: [Hinton et al., 2012](#hinton2012) and [Srivastava et al., 2014](#srivastava2014). The first did not divide in training, but
-# shrank the weights at the end; dividing is called inverted dropout.
-# - What it averages: [Baldi and Sadowski, 2013](#baldi2013). What it adds to the loss: [Wager et al., 2013](#wager2013).
+# - Dropout: [Hinton et al., 2012](#hinton2012) and [Srivastava et al., 2014](#srivastava2014). The first did not
+#   divide in training, but shrank the weights at the end; dividing is called inverted dropout.
+# - What it averages: [Baldi and Sadowski, 2013](#baldi2013). What it adds to the loss: [Wager et al.,
+#   2013](#wager2013).
 # - Spread over masks as doubt: [Gal and Ghahramani, 2016](#gal2016).
-# - The network and its reported figures: [Zhang et al., 2023](#zhang2023), and readers' runs of it. The mask on the processor:
-# [the handbook that follows it](#dlh).
+# - The network and its reported figures: [Zhang et al., 2023](#zhang2023), and readers' runs of it. The mask on the
+#   processor: [the handbook that follows it](#dlh).

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Convolution: one small window everywhere
 #
-# An edge looks the same in every corner of a picture. A linear layer has a weight of its own for every pixel, so it must learn the edge
-# anew at every place. Can a layer learn it once, and find it everywhere?
+# An edge looks the same in every corner of a picture. A linear layer has a weight of its own for every pixel, so it
+# must learn the edge anew at every place. Can a layer learn it once, and find it everywhere?
 
 # %% tags=["about"]
 covers = ["V01", "M09", "V02", "S3-5"]
@@ -31,8 +31,9 @@ torch.set_num_threads(1)
 # %% [markdown]
 # ## A window of weights
 #
-# Take a small matrix of weights, the [kernel](#kernel). Lay it on the top left corner of the picture, multiply each weight by the pixel
-# below it, add up: the first number of the result. Move one pixel to the right: the next number. In four loops:
+# Take a small matrix of weights, the [kernel](#kernel). Lay it on the top left corner of the picture, multiply each
+# weight by the pixel below it, add up: the first number of the result. Move one pixel to the right: the next
+# number. In four loops:
 
 
 # %%
@@ -54,11 +55,11 @@ print(x.tolist(), "with", k.tolist(), "gives", corr2d(x, k).tolist())
 assert corr2d(x, k).tolist() == [[1 + 2 * 5, 2 + 2 * 6], [4 + 2 * 8, 5 + 2 * 9]]
 
 # %% [markdown]
-# This is called a [convolution](#convolution), though a mathematician's convolution turns the kernel by 180 degrees first. Since the
-# weights are learned, the turn would change nothing but their places, and nobody makes it.
+# This is called a [convolution](#convolution), though a mathematician's convolution turns the kernel by 180 degrees
+# first. Since the weights are learned, the turn would change nothing but their places, and nobody makes it.
 #
-# The library has it without loops. All windows are there already as a view of the picture, by strides (lesson 1); what is left is to
-# multiply and to add:
+# The library has it without loops. All windows are there already as a view of the picture, by strides (lesson 1);
+# what is left is to multiply and to add:
 
 # %%
 show(source(windows_out), source(conv_reference))
@@ -71,8 +72,9 @@ torch.testing.assert_close(torch.conv2d(x[None, None], k[None, None])[0, 0], cor
 # %% [markdown]
 # ## An edge
 #
-# The kernel `[1, -1]` takes from each pixel its right neighbour. Where both are equal the result is 0. Where bright turns to dark it is
-# positive, where dark turns to bright negative. On a picture turned by 90 degrees it finds nothing.
+# The kernel `[1, -1]` takes from each pixel its right neighbour. Where both are equal the result is 0. Where bright
+# turns to dark it is positive, where dark turns to bright negative. On a picture turned by 90 degrees it finds
+# nothing.
 
 # %%
 picture = torch.ones(6, 8)
@@ -105,8 +107,9 @@ assert maps["its edges"][0].tolist() == [0, 1, 0, 0, 0, -1, 0]
 assert not maps["turned: its edges"].any()
 
 # %% [markdown]
-# Somebody chose these weights. They can also be learned: begin with random ones, and let [gradient descent](#gradient-descent) make the
-# output equal to the edges. The rate is 0.03, the loss the sum of squared errors, as in [d2l](#zhang2023).
+# Somebody chose these weights. They can also be learned: begin with random ones, and let [gradient
+# descent](#gradient-descent) make the output equal to the edges. The rate is 0.03, the loss the sum of squared
+# errors, as in [d2l](#zhang2023).
 
 
 # %%
@@ -146,9 +149,9 @@ for seed, (weight, _) in enumerate(learned):
 # %% [markdown]
 # ## How large is the result?
 #
-# Three numbers move the window. [Stride](#stride) is how far it jumps. [Padding](#padding) adds a rim of zeros, so that the window may hang
-# over the edge. Dilation leaves gaps between the pixels that it looks at. Along each side of $n$ pixels, a kernel of $k$ with padding
-# $p$, stride $s$ and dilation $d$ gives
+# Three numbers move the window. [Stride](#stride) is how far it jumps. [Padding](#padding) adds a rim of zeros, so
+# that the window may hang over the edge. Dilation leaves gaps between the pixels that it looks at. Along each side
+# of $n$ pixels, a kernel of $k$ with padding $p$, stride $s$ and dilation $d$ gives
 #
 # $$\left\lfloor \frac{n + 2p - d\,(k - 1) - 1}{s} \right\rfloor + 1$$
 #
@@ -199,9 +202,10 @@ print(
 # %% [markdown]
 # ## Channels
 #
-# A colour picture has three [channels](#channel). The kernel then is as deep as the picture has channels: one matrix for each, and their
-# results are added. Many such kernels give many results, the [feature maps](#feature-map), which are the channels of the next layer.
-# So the weights are `(channels out, channels in, height, width)`.
+# A colour picture has three [channels](#channel). The kernel then is as deep as the picture has channels: one
+# matrix for each, and their results are added. Many such kernels give many results, the [feature
+# maps](#feature-map), which are the channels of the next layer. So the weights are
+# `(channels out, channels in, height, width)`.
 
 # %%
 torch.manual_seed(0)
@@ -217,13 +221,14 @@ torch.testing.assert_close(as_linear, F.conv2d(x, one), rtol=1e-12, atol=1e-12)
 print("weights", tuple(w.shape), "on", tuple(x.shape), "give", tuple(by_hand.shape))
 
 # %% [markdown]
-# The last lines are the 1x1 convolution. It sees no neighbours. It mixes channels: the same linear layer at every pixel
-# ([Lin and others, 2014](#lin2014)).
+# The last lines are the 1x1 convolution. It sees no neighbours. It mixes channels: the same linear layer at every
+# pixel ([Lin and others, 2014](#lin2014)).
 #
 # ## The same as a matrix product
 #
-# Write every window as a column. Then all windows times all kernels are one product of two matrices, and those are fast (lesson 2). The
-# name is [im2col](#im2col), image to columns ([Chellapilla and others, 2006](#chellapilla2006)). Ours does it so:
+# Write every window as a column. Then all windows times all kernels are one product of two matrices, and those are
+# fast (lesson 2). The name is [im2col](#im2col), image to columns ([Chellapilla and others,
+# 2006](#chellapilla2006)). Ours does it so:
 
 # %%
 show(source(conv))
@@ -234,9 +239,9 @@ torch.testing.assert_close(columns, nn.functional.unfold(x, 3), rtol=0, atol=0)
 print(f"{x.numel()} numbers become columns of {columns.numel()}: each is copied for every window that sees it")
 
 # %% [markdown]
-# There is another matrix in it. A convolution is linear, so it *is* a linear layer from all pixels to all outputs. Its weights are found by
-# sending pictures through it of which a single pixel is 1. Most of them are zero, and the rest are the same nine numbers again and
-# again:
+# There is another matrix in it. A convolution is linear, so it *is* a linear layer from all pixels to all outputs.
+# Its weights are found by sending pictures through it of which a single pixel is 1. Most of them are zero, and the
+# rest are the same nine numbers again and again:
 
 # %%
 kernel = torch.arange(1.0, 10.0, dtype=torch.float64).view(1, 1, 3, 3)
@@ -278,8 +283,9 @@ assert small == 6 * (25 + 1) == 156 and large == 3_692_640
 # ## A shifted picture gives a shifted map
 #
 # Since the window is the same everywhere, moving the picture moves the result and changes nothing else. That is
-# [equivariance](#equivariance) to translation. It was built in, not learned. A linear layer has nothing of the kind. With a stride of 2 it
-# holds for shifts by 2 pixels and no longer for shifts by 1 ([Zhang, 2019](#zhang2019), looks at what follows).
+# [equivariance](#equivariance) to translation. It was built in, not learned. A linear layer has nothing of the
+# kind. With a stride of 2 it holds for shifts by 2 pixels and no longer for shifts by 1 ([Zhang, 2019](#zhang2019),
+# looks at what follows).
 
 # %%
 digits = load_digits()
@@ -312,9 +318,9 @@ assert apart(layers["convolution, stride 2"], 1) > 0.1 and min(apart(layers["lin
 # %% [markdown]
 # ## Pooling
 #
-# To say *that* there is an edge, its exact place may be forgotten. [Pooling](#pooling) keeps one number of each window: the largest, or the
-# mean. It has no weights. Adaptive pooling is told how many numbers are to come out and cuts the picture into that many shares, so that
-# pictures of any size end in the same shape.
+# To say *that* there is an edge, its exact place may be forgotten. [Pooling](#pooling) keeps one number of each
+# window: the largest, or the mean. It has no weights. Adaptive pooling is told how many numbers are to come out and
+# cuts the picture into that many shares, so that pictures of any size end in the same shape.
 
 # %%
 x = torch.tensor([[1.0, 2.0, 5.0, 6.0], [3.0, 4.0, 7.0, 8.0], [0.0, 0.0, 0.0, 9.0], [0.0, 4.0, 0.0, 3.0]])[None]
@@ -331,9 +337,9 @@ print("adaptive: pictures of 4x4, 7x5 and 30x12 all end as 3x2")
 # %% [markdown]
 # ## A network, and the number nobody wants to compute
 #
-# Two convolutions with pooling, then linear layers: the first such network of many tutorials. How many numbers reach its first linear
-# layer? Twice the formula, twice the pooling, and it is another one for every size of picture. The trick is to ask the network: send a
-# blank picture through its convolutions and look.
+# Two convolutions with pooling, then linear layers: the first such network of many tutorials. How many numbers
+# reach its first linear layer? Twice the formula, twice the pooling, and it is another one for every size of
+# picture. The trick is to ask the network: send a blank picture through its convolutions and look.
 
 # %%
 show(source(TwoConvNet))
@@ -348,15 +354,16 @@ except RuntimeError as error:
     print("a network for 28 x 28, given 32 x 32:", error)
 
 # %% [markdown]
-# On MNIST the tutorial reports 98 %; after four epochs here it is
-# <!-- ledger: two_conv data=mnist epochs=4 | test accuracy -->99.2 ± 0.1 %<!-- / --> (mean and standard deviation of five seeds).
+# On MNIST the tutorial reports 98 %; after four epochs here it
+# is <!-- ledger: two_conv data=mnist epochs=4 | test accuracy -->99.2 ± 0.1 %<!-- / --> (mean and standard deviation
+# of five seeds).
 #
 # ## Saving it
 #
-# The tutorial shows two ways. `net.state_dict()` is a dictionary from names to tensors, the [state dict](#state-dict); to read it you build
-# the network and fill it. `torch.save(net)` writes the whole object, by Python's [pickle](#pickle). The second looks easier. Two
-# things are wrong with it. First, a pickle holds no code; it holds the place of the class. Move or rename the file, and it cannot be
-# opened any more.
+# The tutorial shows two ways. `net.state_dict()` is a dictionary from names to tensors, the [state
+# dict](#state-dict); to read it you build the network and fill it. `torch.save(net)` writes the whole object, by
+# Python's [pickle](#pickle). The second looks easier. Two things are wrong with it. First, a pickle holds no code;
+# it holds the place of the class. Move or rename the file, and it cannot be opened any more.
 
 # %%
 torch.manual_seed(0)
@@ -380,8 +387,9 @@ sample = torch.randn(3, 1, 16, 16)
 assert torch.equal(net(sample), again(sample))
 
 # %% [markdown]
-# Second, a pickle is a program, and opening it runs it. What it runs is up to the one who wrote it. Here it is a harmless `print`. By
-# default `torch.load` accepts tensors and little else; whoever turns that off for a file from elsewhere hands over the machine.
+# Second, a pickle is a program, and opening it runs it. What it runs is up to the one who wrote it. Here it is a
+# harmless `print`. By default `torch.load` accepts tensors and little else; whoever turns that off for a file from
+# elsewhere hands over the machine.
 
 
 # %%
@@ -405,12 +413,13 @@ opened = torch.load(file, weights_only=False)
 assert opened["weights"] is None  # what print returned
 
 # %% [markdown]
-# A run of rungbook holds its weights in a safetensors file, which can hold nothing but tensors, and beside it, as text, how the network
-# is made.
+# A run of rungbook holds its weights in a safetensors file, which can hold nothing but tensors, and beside it, as
+# text, how the network is made.
 #
 # ## LeNet, and a rate that looked like a detail
 #
-# [LeCun and others, 1998](#lecun1998) read digits with two convolutions, two poolings and three linear layers. The shapes on the way:
+# [LeCun and others, 1998](#lecun1998) read digits with two convolutions, two poolings and three linear layers. The
+# shapes on the way:
 
 # %%
 show(source(LeNet))
@@ -428,12 +437,12 @@ assert count(lenet) == sum(row["parameters"] for row in shapes) == 61_706
 assert lenet.fc1.in_features == 400
 
 # %% [markdown]
-# Today one writes [ReLU](#relu) and max pooling. The original had a squashing function, and took means. [d2l](#zhang2023) trains that form,
-# with a [sigmoid](#sigmoid), at a learning rate of 0.9. A handbook that follows d2l ([its notebooks](#dlh)) sets 0.05 instead and
-# keeps no result. Is 0.05 not the safer choice?
+# Today one writes [ReLU](#relu) and max pooling. The original had a squashing function, and took means.
+# [d2l](#zhang2023) trains that form, with a [sigmoid](#sigmoid), at a learning rate of 0.9. A handbook that follows
+# d2l ([its notebooks](#dlh)) sets 0.05 instead and keeps no result. Is 0.05 not the safer choice?
 #
-# A sigmoid's slope is a quarter at most. Four of them between the loss and the first layer, and means that blur what is left, make its
-# gradient small:
+# A sigmoid's slope is a quarter at most. Four of them between the loss and the first layer, and means that blur
+# what is left, make its gradient small:
 
 # %%
 mini = nn.functional.interpolate(pixels[:, None].float(), size=(16, 16), mode="bilinear")
@@ -487,8 +496,9 @@ print(
 assert gradient["sigmoid, mean, 0.9"] < gradient["ReLU, max, 0.1"] / 5
 
 # %% [markdown]
-# Fifty digits are learned, all in one batch, 350 steps with sigmoids and 150 with ReLU, five seeds each. The seed chooses the digits and
-# the first weights. Accuracy is that on the other 1,747 digits, and a guess is right in one of ten.
+# Fifty digits are learned, all in one batch, 350 steps with sigmoids and 150 with ReLU, five seeds each. The seed
+# chooses the digits and the first weights. Accuracy is that on the other 1,747 digits, and a guess is right in one
+# of ten.
 
 
 # %%
@@ -527,23 +537,25 @@ print("at 0.9 the loss falls below 2 at step", ", ".join(map(str, began)))
 assert min(began) > 100
 
 # %% [markdown]
-# At 0.05 next to nothing happens: the loss stays where a guess has it, with every seed. At 0.9 it rests on the same plateau, for more than
-# a hundred steps, and then falls. A rate of 0.05 is a step 18 times smaller on ground that is almost flat, so the plateau lasts that much
-# longer. ReLU has slope 1 where it is on, the gradient arrives, and a usual rate will do.
+# At 0.05 next to nothing happens: the loss stays where a guess has it, with every seed. At 0.9 it rests on the same
+# plateau, for more than a hundred steps, and then falls. A rate of 0.05 is a step 18 times smaller on ground that
+# is almost flat, so the plateau lasts that much longer. ReLU has slope 1 where it is on, the gradient arrives, and
+# a usual rate will do.
 #
-# On Fashion-MNIST LeNet with ReLU and max pooling reaches
-# <!-- ledger: lenet data=fashion-mnist | test accuracy -->88.6 ± 0.2 %<!-- / -->.
+# On Fashion-MNIST LeNet with ReLU and max pooling
+# reaches <!-- ledger: lenet data=fashion-mnist | test accuracy -->88.6 ± 0.2 %<!-- / -->.
 #
-# What people get wrong: they take a learning rate for a setting that transfers. It belongs to the network, its start, its data and its
-# batches together. The handbook changed one number of a working recipe and did not look at the result.
+# What people get wrong: they take a learning rate for a setting that transfers. It belongs to the network, its
+# start, its data and its batches together. The handbook changed one number of a working recipe and did not look at
+# the result.
 #
 # ## Exercises
 #
 # ### Exercise 1: how far it sees
 #
-# Each number in a map depends on a patch of the picture, its [receptive field](#receptive-field). Write `field(layers)`: the side of that
-# patch, for `layers` a list of `(kernel, stride)` from the first to the last, pooling included. (LeNet is
-# `[(5, 1), (2, 2), (5, 1), (2, 2)]`.) A right answer is what a gradient finds.
+# Each number in a map depends on a patch of the picture, its [receptive field](#receptive-field). Write
+# `field(layers)`: the side of that patch, for `layers` a list of `(kernel, stride)` from the first to the last,
+# pooling included. (LeNet is `[(5, 1), (2, 2), (5, 1), (2, 2)]`.) A right answer is what a gradient finds.
 
 
 # %%
@@ -589,8 +601,8 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: a kernel of your own
 #
-# Write `lying_edge()`: a kernel of 3 by 3 that answers to an edge between a bright half above and a dark half below, with a positive
-# number, and gives 0 on a flat picture and on an upright edge.
+# Write `lying_edge()`: a kernel of 3 by 3 that answers to an edge between a bright half above and a dark half
+# below, with a positive number, and gives 0 on a flat picture and on an upright edge.
 
 
 # %%
@@ -618,8 +630,8 @@ refuses(check_lying_edge, lambda: right.T, lambda: -right, lambda: torch.ones(3,
 # %% [markdown]
 # ### Exercise 3: as a matrix product, with a stride
 #
-# Write `by_columns(x, w, stride)`: the convolution of `x` `(N, C, H, W)` with `w` `(O, C, k, k)` by `torch.nn.functional.unfold` and one
-# matrix product. A right answer equals `torch.conv2d`.
+# Write `by_columns(x, w, stride)`: the convolution of `x` `(N, C, H, W)` with `w` `(O, C, k, k)` by
+# `torch.nn.functional.unfold` and one matrix product. A right answer equals `torch.conv2d`.
 
 
 # %%
@@ -653,8 +665,8 @@ refuses(
 # ## Sources
 #
 # - Convolutional networks and LeNet: [LeCun and others, 1989](#lecun1989) and [1998](#lecun1998).
-# - The learned edge, LeNet with sigmoids at 0.9: [Zhang, Lipton, Li and Smola, 2023](#zhang2023), chapter 7. The rate of 0.05: [the
-# handbook](#dlh).
+# - The learned edge, LeNet with sigmoids at 0.9: [Zhang, Lipton, Li and Smola, 2023](#zhang2023), chapter 7. The rate
+#   of 0.05: [the handbook](#dlh).
 # - The network of two convolutions and the two ways to save it: [the tutorial](#pytorchadventures) of NCSA.
-# - Columns and one product: [Chellapilla and others, 2006](#chellapilla2006). 1x1: [Lin and others, 2014](#lin2014). Shifts and
-# strides: [Zhang, 2019](#zhang2019).
+# - Columns and one product: [Chellapilla and others, 2006](#chellapilla2006). 1x1: [Lin and others,
+#   2014](#lin2014). Shifts and strides: [Zhang, 2019](#zhang2019).
