@@ -800,7 +800,7 @@ def late_names(model, x):
     with ExitStack() as stack:
         for name, part in model.named_modules():
             if not list(part.children()):
-                stack.enter_context(part.register_forward_hook(lambda m, i, o: found.update({name: o.shape})))  # noqa: B023
+                stack.enter_context(part.register_forward_hook(lambda m, i, o: found.update({name: o.shape})))
         model(x)
     return found
 

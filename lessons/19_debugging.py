@@ -457,7 +457,7 @@ import warnings
 for what, (inputs, targets, model, loss) in mistakes.items():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of the last one, which is all it does
-        theirs = told(lambda: loss(model(inputs), targets))  # noqa: B023
+        theirs = told(lambda: loss(model(inputs), targets))
     answers[what] = told(partial(train, inputs, targets, model, loss))
     print(f"{what}\n  torch:    {theirs.splitlines()[0][:120]}\n  rungbook: {answers[what]}\n")
 codes = [words.split()[0] for words in answers.values()]
