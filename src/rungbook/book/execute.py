@@ -28,7 +28,9 @@ from rungbook.recipes.shipped import shipped
 TIMEOUT = 600
 """Seconds after which a cell is given up: far above any lesson's budget, so that a busy machine does not decide."""
 CODE = ("*.py", "*.c", "*.toml", "*.css", "*.jinja")
-"""Files of the package that a lesson's outputs depend on."""
+"""Files of the package that a lesson's outputs depend on ..."""
+APART = ("book/lesson.py", "book/pages.py", "book/site.py", "book/slide", "book/walk.py", "cli/")
+"""... but for these, which come before or after an execution."""
 BEFORE = """
 from rungbook.book.offline import go_offline as _go_offline
 _go_offline()
@@ -70,7 +72,8 @@ def library_hash() -> str:
 
     found = hashlib.sha256(f"{platform.python_version()} {torch.__version__} {platform.machine()}".encode())
     package = Path(__file__).resolve().parents[1]
-    files = sorted(path for pattern in CODE for path in package.rglob(pattern))
+    every = sorted(path for pattern in CODE for path in package.rglob(pattern))
+    files = [path for path in every if not path.relative_to(package).as_posix().startswith(APART)]
     for path in (*files, shipped("ledger.jsonl"), shipped("twins.json")):
         found.update(path.name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b""))
     return found.hexdigest()
