@@ -1,7 +1,8 @@
 """Slides: one Markdown file -> a reveal.js deck that needs no network, and a PDF of it.
 
 A line `---` ends a slide. A picture is `![](picture:name)`, where `name` is a function of `slide_pictures`: it is drawn by our own code
-when the deck is built, and brings its own words. Formulas stand between dollars.
+when the deck is built, and brings its own words; right after the heading it floats to the right, at the end it takes the whole width.
+Formulas stand between dollars. Comments, such as those around figures of the ledger, are left out, and no other HTML is let through but `<small>`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from rungbook.errors import DataError, EnvironmentProblem
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 PICTURE = re.compile(r"!\[\]\(picture:(?P<name>\w+)\)")
 SIZE = (1280, 720)
 """Of a slide, in pixels."""
@@ -32,14 +34,13 @@ def deck(text: str, title: str, vendor: str = "../_static/vendor") -> str:
     Raises:
         DataError: E308 a slide names a picture that there is none of.
     """
-    slides = [part.strip() for part in re.split(r"^---$", text, flags=re.MULTILINE)]
+    slides = [part.strip() for part in re.split(r"^---$", COMMENT.sub("", text), flags=re.MULTILINE)]
     sections = "\n".join(f"<section>{_slide(slide)}</section>" for slide in slides if slide)
     here = Path(__file__).parent
     page = (here / "slides.html").read_text(encoding="utf-8")
-    values = {"title": html.escape(title), "vendor": vendor, "style": (here / "slides.css").read_text(encoding="utf-8"), "slides": sections}
-    for name, value in {**values, "width": str(SIZE[0]), "height": str(SIZE[1])}.items():
-        page = page.replace(f"[[{name}]]", value)
-    return page
+    style = (here / "slides.css").read_text(encoding="utf-8")
+    values = {"title": html.escape(title), "vendor": vendor, "style": style, "slides": sections, "width": SIZE[0], "height": SIZE[1]}
+    return re.sub(r"\[\[(\w+)\]\]", lambda found: str(values[found[1]]), page)
 
 
 def _slide(text: str) -> str:
@@ -51,7 +52,7 @@ def _slide(text: str) -> str:
         display = options.get("display_mode", False)
         return html.escape(rf"\[{content}\]" if display else rf"\({content}\)")
 
-    reader = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, renderer=formula)
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").use(dollarmath_plugin, renderer=formula)
     drawn: dict[str, str] = {}
 
     def draw(found: re.Match[str]) -> str:
@@ -59,6 +60,7 @@ def _slide(text: str) -> str:
         return f"PICTURE-{found['name']}-ENDS"
 
     page = reader.render(PICTURE.sub(draw, text))
+    page = page.replace("&lt;small&gt;", "<small>").replace("&lt;/small&gt;", "</small>")
     for name, picture in drawn.items():
         page = page.replace(f"<p>PICTURE-{name}-ENDS</p>", f"<figure>{picture}</figure>").replace(f"PICTURE-{name}-ENDS", picture)
     return page

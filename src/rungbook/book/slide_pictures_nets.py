@@ -1,0 +1,366 @@
+"""The pictures of the slides about networks: what they are made of, and how they are trained."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor, nn
+
+from rungbook.book.slide_table import PICTURES, arrow, blank, descend, few_cars, node, picture, seeded, two_moons
+from rungbook.data.worlds.registry import make_world
+from rungbook.models.tabular.mlp import MLP
+from rungbook.plot.fit import loss_surface
+from rungbook.plot.plane import decision_boundary
+from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, draw, number, sheet
+from rungbook.recipes.book.cars import closed_form, raw_descent, squared_error, standardised_descent
+from rungbook.scratch import functional as F
+from rungbook.scratch.autograd import Value
+from rungbook.scratch.optim import SGD
+
+
+@picture
+def neuron() -> Picture:
+    """Two inputs, a weighted sum, a bend."""
+    inputs, weights, bias = (1.5, -0.5), (0.8, -1.2), -0.3
+    total = sum(w * x for w, x in zip(weights, inputs, strict=True)) + bias
+    out = float(torch.relu(torch.tensor(total)))
+
+    def paint(ax: Axes) -> None:
+        blank(ax, 6.6, 4)
+        places = ((0.6, 3.0), (0.6, 1.0))
+        for x, w, at in zip(inputs, weights, places, strict=True):
+            node(ax, at, f"{x:g}", TRAIN)
+            arrow(ax, at, (3, 2), gap=0.5)
+            ax.text((at[0] + 3) / 2, (at[1] + 2) / 2 + 0.25, f"w = {w:g}", ha="center", color=VALID)
+        node(ax, (3, 2), f"{total:.1f}", INK, 0.5)
+        ax.text(3, 0.9, f"b = {bias:g}", ha="center", color=VALID)
+        ax.text(3, 2.75, "sum", ha="center")
+        arrow(ax, (3, 2), (5.7, 2), gap=0.5)
+        ax.text(4.35, 2.2, "ReLU", ha="center")
+        node(ax, (5.7, 2), f"{out:.1f}", THIRD)
+
+    terms = " + ".join(f"{w:g} x {x:g}" for w, x in zip(weights, inputs, strict=True))
+    return draw(paint, f"A neuron: {terms} + {bias:g} = {total:.1f}, and ReLU gives {out:.1f}.", size=(3.8, 2.4))
+
+
+@picture
+def activations() -> Picture:
+    """Four functions that bend."""
+    z = torch.linspace(-4, 4, 161, dtype=torch.float64)
+    curves = {"ReLU": (torch.relu(z), TRAIN, "-"), "GELU": (F.gelu(z), VALID, "--"), "sigmoid": (F.sigmoid(z), THIRD, "-.")}
+    curves["tanh"] = (F.tanh(z), FOURTH, ":")
+
+    def paint(ax: Axes) -> None:
+        for name, (values, colour, style) in curves.items():
+            ax.plot(z, values, color=colour, linestyle=style, label=name)
+        ax.set(xlabel="z", ylabel="activation", ylim=(-1.3, 4))
+        ax.legend(frameon=False)
+
+    at = {name: (float(v[40]), float(v[120])) for name, (v, _, _) in curves.items()}  # z is -2 and 2 there
+    return draw(paint, "At -2 and at 2: " + "; ".join(f"{n} {number(a)} and {number(b)}" for n, (a, b) in at.items()) + ".")
+
+
+@picture
+def layers() -> Picture:
+    """A small network as circles and lines, with its weights counted."""
+    widths = (3, 5, 4, 2)
+    model = MLP(widths[0], widths[-1], hidden=widths[1:-1])
+    counts = [sum(p.numel() for p in layer.parameters()) for layer in model.modules() if isinstance(layer, nn.Linear)]
+
+    def paint(ax: Axes) -> None:
+        blank(ax, 8.4, 6.2)
+        places = [[(0.6 + 2.4 * i, 3.4 + 1.05 * (j - (n - 1) / 2)) for j in range(n)] for i, n in enumerate(widths)]
+        for left, right in itertools.pairwise(places):
+            for a in left:
+                for b in right:
+                    ax.plot([a[0] + 0.35, b[0] - 0.35], [a[1], b[1]], color=INK, linewidth=0.4, alpha=0.6)
+        for column, colour in zip(places, (TRAIN, INK, INK, THIRD), strict=True):
+            for at in column:
+                node(ax, at, "", colour, 0.35)
+        for i, count in enumerate(counts):
+            ax.text(1.8 + 2.4 * i, 0.1, f"{count} numbers", ha="center", color=VALID)
+
+    said = f"A network with {', '.join(map(str, widths))} units from left to right, each joined with all of the layer before"
+    return draw(paint, f"{said}; weights and biases between them: {', '.join(map(str, counts))}, {sum(counts)} in all.", size=(3.9, 2.9))
+
+
+@picture
+def bends() -> Picture:
+    """The same network with and without a bend in it, on a wave."""
+    drawn = make_world("sinusoid").sample(80, 0)
+    x, y = torch.tensor(drawn.x), torch.tensor(drawn.y)
+    z = (x - x.mean()) / x.std()
+    grid = torch.linspace(float(x.min()), float(x.max()), 200)[:, None]
+    fits: dict[str, tuple[Tensor, float]] = {}
+    for name, activation in (("without ReLU", "identity"), ("with ReLU", "relu")):
+        model = seeded(lambda activation=activation: MLP(1, 1, hidden=(30, 30), activation=activation))  # type: ignore[misc]
+        descend(model, lambda model=model: F.mse_loss(model(z), y), 350, 0.01)  # type: ignore[misc]
+        with torch.no_grad():
+            fits[name] = model((grid - x.mean()) / x.std()), float(F.mse_loss(model(z), y))
+
+    def paint(ax: Axes) -> None:
+        ax.plot(x, y, "o", color=TRAIN, markersize=3, markeredgewidth=0, alpha=0.7)
+        for (name, (curve, error)), colour in zip(fits.items(), (FOURTH, VALID), strict=True):
+            ax.plot(grid, curve, color=colour, label=f"{name}: error {number(error)}")
+        ax.set(xlabel="x", ylabel="y")
+        ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+    said = "; ".join(f"{name} {number(error)}" for name, (_, error) in fits.items())
+    return draw(paint, f"{len(x)} points on a wave and three linear layers through them; mean squared error {said}.")
+
+
+@picture
+def moons_network() -> Picture:
+    """The regions of a network with two hidden layers."""
+    x, y = two_moons()
+    inputs, classes = torch.tensor(x), torch.tensor(y)
+    model = seeded(lambda: MLP(2, 2, hidden=(16, 16)))
+    descend(model, lambda: F.cross_entropy(model(inputs), classes), 200, 0.02)
+
+    def predict(at: np.ndarray) -> Tensor:
+        with torch.no_grad():
+            return F.softmax(model(torch.tensor(at, dtype=torch.float32)), dim=1)
+
+    return decision_boundary(predict, x, y, feature_names=("x1", "x2"))
+
+
+@cache
+def bowl() -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Standardised weight, mileage less its mean, the best slope and its loss."""
+    x, y = few_cars()
+    z, t = (x - x.mean()) / x.std(), y - y.mean()
+    best = closed_form(z, t).slope
+    return z, t, best, float(squared_error(z, t, 0.0, best))
+
+
+@picture
+def one_step() -> Picture:
+    """A step of gradient descent on one parameter, with the tangent it follows."""
+    z, t, best, _ = bowl()
+    w, rate = 6.0, 0.2
+    loss, slope = float(squared_error(z, t, 0.0, w)), float(2 * ((w * z - t) * z).mean())
+    then = w - rate * slope
+    after = float(squared_error(z, t, 0.0, then))
+    grid = np.linspace(best - 9, 8, 100)
+
+    def paint(ax: Axes) -> None:
+        ax.plot(grid, squared_error(z, t, 0.0, grid), color=TRAIN)
+        ends = np.array([w - 4.5, w + 1.8])
+        ax.plot(ends, loss + slope * (ends - w), color=VALID, linestyle="--", linewidth=1.2)
+        ax.plot([w, then], [loss, after], "o", color=VALID)
+        ax.annotate("", (then, after), (w, loss), arrowprops={"arrowstyle": "->", "color": VALID})
+        ax.annotate(f"w = {w:g}, slope {slope:.1f}", (w, loss), (-8, 0), textcoords="offset points", ha="right", va="center")
+        ax.annotate(f"w = {then:.2f}", (then, after), (8, -4), textcoords="offset points", va="center")
+        ax.set(xlabel="w", ylabel="loss", ylim=(0, None))
+
+    said = f"At w = {w:g} the loss is {loss:.1f} and its slope {slope:.1f}; with a rate of {rate:g} the step goes to w = {then:.2f}"
+    return draw(paint, f"{said}, where the loss is {after:.1f}.", size=(3.8, 2.7))
+
+
+@picture
+def learning_rates() -> Picture:
+    """Ten steps with a rate too small, right, and too large."""
+    z, t, best, lowest = bowl()
+    ways = {0.03: "too small", 0.3: "about right", 1.04: "too large"}
+    grid = np.linspace(best - 17, best + 17, 100)
+    paths = {rate: standardised_descent(z, t, lr=rate).path[:, 1] for rate in ways}
+
+    def panel(rate: float) -> object:
+        def paint(ax: Axes) -> None:
+            ax.plot(grid, squared_error(z, t, 0.0, grid), color=TRAIN, linewidth=1.2)
+            ax.plot(paths[rate], squared_error(z, t, 0.0, paths[rate]), "o-", color=VALID, markersize=3.5, linewidth=0.9)
+            ax.set(xlabel="w", title=f"rate {rate:g}: {ways[rate]}", ylim=(0, None))
+
+        return paint
+
+    ends = {rate: float(squared_error(z, t, 0.0, path[-1])) - lowest for rate, path in paths.items()}
+    said = "; ".join(f"at rate {rate:g} it is {number(above)} above the lowest" for rate, above in ends.items())
+    return sheet([panel(rate) for rate in ways], f"The loss after ten steps from w = 0: {said}.", columns=3, size=(2.2, 1.9))  # type: ignore[misc]
+
+
+@picture
+def raw_units() -> Picture:
+    """Descent in pounds stalls in a valley."""
+    x, y = few_cars()
+    best = closed_form(x, y)
+    return loss_surface(
+        lambda b, m: squared_error(x, y, b, m),
+        np.linspace(0, 60, 41),
+        np.linspace(-0.02, 0.02, 41),
+        path=raw_descent(x, y, lr=3e-10).path,
+        best=(best.intercept, best.slope),
+        names=("intercept", "slope per pound"),
+    )
+
+
+@picture
+def backpropagation() -> Picture:
+    """A graph of five steps with every number on it, forward and back; torch finds the same."""
+    start = {"x": 2.0, "w": 0.5, "b": 1.0, "y": 5.0}
+    x, w, b, y = (Value(v, name) for name, v in start.items())
+    product = w * x
+    z = product + b
+    a = z.relu()
+    e = a - y
+    loss = e**2
+    loss.backward()
+    leaves = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in start.values()]
+    torchs = (torch.relu(leaves[1] * leaves[0] + leaves[2]) - leaves[3]) ** 2
+    slopes = [float(g) for g in torch.autograd.grad(torchs, leaves)]
+    assert [v.grad for v in (x, w, b, y)] == slopes
+    assert loss.data == torchs.item()
+    steps = {
+        "x": (x, (0.8, 3.6)),
+        "w": (w, (0.8, 1.6)),
+        "w x": (product, (3.0, 2.6)),
+        "b": (b, (3.0, 0.8)),
+        "z = w x + b": (z, (5.2, 2.6)),
+        "a = ReLU z": (a, (7.4, 2.6)),
+        "y": (y, (7.4, 0.8)),
+        "e = a - y": (e, (9.6, 2.6)),
+        "L = e²": (loss, (11.8, 2.6)),
+    }
+    edges = ("x>w x", "w>w x", "w x>z = w x + b", "b>z = w x + b", "z = w x + b>a = ReLU z", "a = ReLU z>e = a - y", "y>e = a - y")
+
+    def paint(ax: Axes) -> None:
+        blank(ax, 12.6, 4.8)
+        for edge in (*edges, "e = a - y>L = e²"):
+            arrow(ax, *(steps[name][1] for name in edge.split(">")), gap=0.62)
+        for name, (value, (across, up)) in steps.items():
+            node(ax, (across, up), f"{value.data:g}", TRAIN, 0.55)
+            ax.text(across, up + 0.7, name, ha="center", fontsize=9)
+            ax.text(across, up - 0.72, f"{value.grad:g}", ha="center", va="top", color=VALID, fontsize=9)
+
+    said = "; ".join(f"{name} {value.data:g}, slope of the loss {value.grad:g}" for name, (value, _) in steps.items())
+    return draw(paint, f"A graph, forward in circles, backward below them: {said}.", size=(7.2, 2.75))
+
+
+@picture
+def mini_batches() -> Picture:
+    """The loss of softmax regression on digits over three passes, by batch size."""
+    from sklearn.datasets import load_digits
+
+    stored = load_digits()
+    x, y = torch.tensor(stored.data / 16, dtype=torch.float32), torch.tensor(stored.target)
+    order, passes = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)), 3
+    found: dict[int, tuple[list[float], list[float]]] = {}
+    for size in (len(x), 100, 10):
+        model = seeded(lambda: nn.Linear(64, 10))
+        optimizer = SGD(model.parameters(), lr=0.2)
+        seen, losses, batches = [0.0], [float(F.cross_entropy(model(x), y).detach())], order.split(size)
+        for step in range(passes * len(batches)):
+            index = batches[step % len(batches)]
+            optimizer.zero_grad()
+            F.cross_entropy(model(x[index]), y[index]).backward()
+            optimizer.step()
+            if (step + 1) % max(1, len(batches) // 9) == 0:
+                seen.append((step + 1) / len(batches))
+                losses.append(float(F.cross_entropy(model(x), y).detach()))
+        found[size] = seen, losses
+
+    def paint(ax: Axes) -> None:
+        for (size, (seen, losses)), colour, mark in zip(found.items(), (FOURTH, VALID, TRAIN), "s^o", strict=True):
+            ax.plot(seen, losses, color=colour, marker=mark, markersize=3.5, label=f"{size:,} a step")
+        ax.set(xlabel="passes over the samples", ylabel="loss on all samples", ylim=(0, None))
+        ax.legend(frameon=False)
+
+    said = "; ".join(f"{size:,} samples a step: from {losses[0]:.2f} to {losses[-1]:.2f}" for size, (_, losses) in found.items())
+    return draw(paint, f"Softmax regression on {len(x):,} digits, {passes} passes, one rate. {said}.")
+
+
+@cache
+def word_vectors() -> dict[str, Tensor]:
+    """Words of a small language -> two numbers each, learned by guessing the next word and the one before."""
+    sentences = [s.split()[:-1] for s in make_world("translation").sample(1500, 0).x]
+    words = sorted({w for s in sentences for w in s})
+    number_of = {w: i for i, w in enumerate(words)}
+    after = torch.zeros(len(words), len(words))
+    for sentence in sentences:
+        for a, b in itertools.pairwise(sentence):
+            after[number_of[a], number_of[b]] += 1
+    model = seeded(lambda: nn.ModuleList([nn.Embedding(len(words), 2), nn.Linear(2, len(words)), nn.Linear(2, len(words))]))
+    vectors = model[0].weight  # type: ignore[index, union-attr]
+
+    def loss() -> Tensor:
+        guesses = ((after, model[1]), (after.T, model[2]))  # type: ignore[index]
+        return -sum((c * F.log_softmax(head(vectors), dim=1)).sum() / c.sum() for c, head in guesses)  # type: ignore[operator, return-value]
+
+    descend(model, loss, 300, 0.05)
+    return dict(zip(words, vectors.detach(), strict=True))  # type: ignore[call-overload]
+
+
+@picture
+def embedding() -> Picture:
+    """Where the words of the small language have come to lie."""
+    vectors = word_vectors()
+    place = torch.stack(list(vectors.values())).numpy()
+
+    def paint(ax: Axes) -> None:
+        ax.plot(*place.T, "o", color=TRAIN, markersize=3)
+        for word, at in zip(vectors, place, strict=True):
+            ax.annotate(word, at, (3, 2), textcoords="offset points", fontsize=7)
+        ax.set(xlabel="first number", ylabel="second number")
+        ax.margins(x=0.15)
+
+    near = {}
+    for i, word in enumerate(vectors):
+        apart = np.square(place - place[i]).sum(1)
+        apart[i] = np.inf
+        near[word] = list(vectors)[int(apart.argmin())]
+    said = ", ".join(f"{word} is nearest to {other}" for word, other in list(near.items())[:: max(1, len(near) // 6)])
+    return draw(paint, f"{len(vectors)} words, two learned numbers each: {said}.", size=(3.9, 3.1))
+
+
+@picture
+def convolution() -> Picture:
+    """An image, nine weights, and what they make of it."""
+    from sklearn.datasets import load_digits
+
+    image = torch.tensor(load_digits().images[7], dtype=torch.float32)
+    weights = torch.tensor([[-1.0, -1, -1], [0, 0, 0], [1, 1, 1]])
+    result = F.conv2d(image[None, None], weights[None, None])[0, 0]
+    sheets = {f"image, {len(image)} x {len(image)}": image, "nine weights": weights, f"map, {len(result)} x {len(result)}": result}
+
+    def panel(name: str, values: Tensor) -> object:
+        def paint(ax: Axes) -> None:
+            most = float(values.abs().max())
+            ax.imshow(values.numpy(), cmap="RdBu_r", vmin=-most, vmax=most)
+            for (i, j), v in np.ndenumerate(values.numpy()):
+                ax.text(j, i, f"{v:.0f}", ha="center", va="center", fontsize=6, color="white" if abs(v) > 0.6 * most else "black")
+            ax.set(title=name, xticks=[], yticks=[])
+            ax.grid(False)
+
+        return paint
+
+    said = f"A digit of {len(image)} x {len(image)} pixels, weights {weights.int().tolist()}, and the map they give, {tuple(result.shape)}"
+    edges = f"its largest value {result.max():.0f} stands where bright lies below dark, its smallest {result.min():.0f} where dark does"
+    return sheet([panel(*pair) for pair in sheets.items()], f"{said}; {edges}.", columns=3, size=(2.3, 2.3))  # type: ignore[misc]
+
+
+@picture
+def attention() -> Picture:
+    """How much each word of a sentence takes from each other, by the learned vectors."""
+    vectors = word_vectors()
+    words = make_world("translation").sample(30, 1).x[3].split()[:-1]
+    x = torch.stack([vectors[w] for w in words])
+    weights = F.scaled_dot_product_attention(x, x, torch.eye(len(words)))  # values that tell the weights themselves
+    most = [words[int(i)] for i in weights.argmax(1)]
+
+    def paint(ax: Axes) -> None:
+        ax.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1)
+        for (i, j), v in np.ndenumerate(weights.numpy()):
+            ax.text(j, i, f"{v:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7, color="white" if v > 0.5 else "black")
+        ax.set_xticks(range(len(words)), words, rotation=40, ha="right")
+        ax.set_yticks(range(len(words)), words)
+        ax.set(xlabel="takes from", ylabel="word")
+        ax.grid(False)
+
+    said = ", ".join(f"{word} most from {other}" for word, other in zip(words, most, strict=True))
+    return draw(paint, f'Weights of attention in "{" ".join(words)}", each row adds up to 1: {said}.', size=(3.8, 3.2))
+
+
+__all__ = ["PICTURES", "bowl", "word_vectors"]
