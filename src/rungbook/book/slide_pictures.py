@@ -14,13 +14,13 @@ from matplotlib.patches import Rectangle
 from torch import nn
 
 from rungbook.book import slide_pictures_faults, slide_pictures_nets
-from rungbook.book.slide_table import PICTURES, descend, few_cars, figure, measured, picture, seeded, two_moons
+from rungbook.book.slide_table import PICTURES, descend, draw, few_cars, figure, measured, picture, seeded, two_moons
 from rungbook.data.bundled import frame_of
 from rungbook.data.split import split_indices
 from rungbook.data.worlds.registry import make_world
 from rungbook.plot.fit import regression_line
 from rungbook.plot.plane import decision_boundary, scatter
-from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, draw, number, sheet
+from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, number, sheet
 from rungbook.recipes.book.cars import cars_table, closed_form, squared_error
 from rungbook.scratch.functional import binary_cross_entropy_with_logits, softmax
 
@@ -108,8 +108,8 @@ def loss_of_slope() -> Picture:
     def paint(ax: Axes) -> None:
         ax.plot(slopes, losses, color=TRAIN)
         ax.plot(best.slope, losses.min(), "o", color=VALID)
-        ax.annotate("the best slope", (best.slope, losses.min()), (0, 10), textcoords="offset points", ha="center")
-        ax.set(xlabel="slope (miles per gallon for a standard deviation of weight)", ylabel="loss: mean squared error", ylim=(0, None))
+        ax.annotate("the best slope", (best.slope, losses.min()), (0, 16), textcoords="offset points", ha="center")
+        ax.set(xlabel="slope", ylabel="loss: mean squared error", ylim=(0, None))
 
     said = f"The loss over the slope is a bowl: {number(losses[0])} at {number(slopes[0])}, lowest at slope {number(best.slope)}"
     return draw(paint, f"{said} with {number(float(losses.min()))}, {number(losses[-1])} at {number(slopes[-1])}.")
@@ -225,7 +225,7 @@ def many_features() -> Picture:
         ax.barh(names, [weights[n] for n in names], color=TRAIN, height=0.6)
         ax.axvline(0, color=INK, linewidth=0.8)
         ax.invert_yaxis()
-        ax.set(xlabel="weight (points of progression for a standard deviation)")
+        ax.set(xlabel="weight, for a standard deviation")
 
     said = ", ".join(f"{n} {weights[n]:.1f}" for n in names)
     return draw(paint, f"Four of the ten weights of a linear model of {len(z)} patients' progression: {said}.")

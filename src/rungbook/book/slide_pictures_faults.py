@@ -10,14 +10,12 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
-from rungbook.book.slide_table import PICTURES, descend, few_cars, figure, measured, picture, seeded
+from rungbook.book.slide_table import PICTURES, descend, draw, few_cars, figure, measured, picture, seeded
 from rungbook.data.bundled import frame_of
 from rungbook.data.transforms import FlipCrop
 from rungbook.data.worlds.registry import make_world
 from rungbook.models.tabular.mlp import MLP
-from rungbook.plot.images import image_grid
-from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, draw, number, sheet
-from rungbook.plot.variants import variants
+from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, number, sheet
 from rungbook.recipes.book.cars import cars_table, closed_form
 from rungbook.scratch import functional as F
 from rungbook.scratch.optim import SGD
@@ -38,7 +36,7 @@ def overfitting() -> Picture:
         def paint(ax: Axes) -> None:
             ax.plot(x, y, "o", color=TRAIN, markersize=3.5)
             ax.plot(grid, fits[degree](grid), color=VALID, linewidth=1.4)
-            ax.set(ylim=(y.min() - 2, y.max() + 2), xlabel=f"own {number(errors[degree][0])}, new {number(errors[degree][1])}")
+            ax.set(ylim=(y.min() - 2, y.max() + 2), xlabel=f"error: own {number(errors[degree][0])}, new {number(errors[degree][1])}")
             ax.set_title(f"degree {degree}")
 
         return paint
@@ -78,7 +76,7 @@ def early_stopping() -> Picture:
         ax.plot(own, color=TRAIN, label="train")
         ax.plot(losses, color=VALID, linestyle="--", label="valid")
         ax.plot(best, losses[best], "o", color=VALID)
-        ax.annotate("keep this one", (best, losses[best]), (8, -12), textcoords="offset points")
+        ax.annotate("keep this one", (best, losses[best]), (best + 25, 0.95), arrowprops={"arrowstyle": "->", "color": INK})
         ax.set(xlabel="step", ylabel="loss", ylim=(0, 1.3))
         ax.legend(frameon=False)
 
@@ -132,7 +130,7 @@ def more_data() -> Picture:
         for (name, values), colour, mark in zip(errors.items(), (TRAIN, VALID), "os", strict=True):
             ax.plot(sizes, values, color=colour, marker=mark, markersize=4, label=name)
         ax.axhline(floor, color=THIRD, linewidth=1.2, linestyle=":")
-        ax.annotate("no model does better", (sizes[-1], floor), (0, 4), textcoords="offset points", ha="right", fontsize=8)
+        ax.annotate("no model does better", (sizes[-1], floor), (0, -5), textcoords="offset points", ha="right", va="top", fontsize=8)
         ax.set(xscale="log", xlabel="cars to learn from", ylabel="mean squared error", ylim=(0, 60), xticks=sizes[::2])
         ax.set_xticklabels(map(str, sizes[::2]))
         ax.minorticks_off()
@@ -144,12 +142,27 @@ def more_data() -> Picture:
 
 @picture
 def augmentation() -> Picture:
-    """A photograph of the world of shapes as it is, and as it comes in seven passes."""
+    """A photograph of the world of shapes as it is, and as it comes in eight passes."""
     image = torch.tensor(make_world("shapes(side=32, channels=3, noise=4)").sample(12, 3).x[2:3])
     change = FlipCrop(padding=5)
-    seen = [change(image, torch.tensor([2]), epoch, 0) for epoch in range(7)]
-    names = ["as it is", *(f"pass {i + 1}" for i in range(len(seen)))]
-    return image_grid(torch.cat([image, *seen]), names, columns=4, side=130)
+    seen = [change(image, torch.tensor([2]), epoch, 0) for epoch in range(8)]
+    views = {"as it is": image, **{f"pass {i + 1}": view for i, view in enumerate(seen)}}
+
+    def panel(name: str, view: Tensor) -> object:
+        def paint(ax: Axes) -> None:
+            ax.imshow(view[0].permute(1, 2, 0).numpy())
+            ax.set(title=name)
+            ax.set_axis_off()
+
+        return paint
+
+    return sheet([panel(*pair) for pair in views.items()], _changes(image, views), columns=3, size=(1.3, 1.35))  # type: ignore[misc]
+
+
+def _changes(image: Tensor, views: dict[str, Tensor]) -> str:
+    """How many of the views are mirrored or moved, in words."""
+    same = sum(torch.equal(view, image) for view in views.values()) - 1
+    return f"An image of a shape, and the {len(views) - 1} versions that training sees of it, mirrored or moved; {same} of them unchanged."
 
 
 @picture
@@ -206,15 +219,26 @@ def _nearest_mean(x: np.ndarray, y: np.ndarray, u: np.ndarray, v: np.ndarray) ->
 @picture
 def leakage() -> Picture:
     """Features chosen by all rows, and by the training rows alone, where there is nothing to learn."""
-    scores: dict[str, dict[str, list[float]]] = {"chosen on all rows": {"test": []}, "chosen on train": {"test": []}}
+    scores: dict[str, list[float]] = {"chosen on\nall rows": [], "chosen on\ntrain": []}
     for seed in range(10):
         rng = np.random.default_rng(seed)
         x, y = rng.standard_normal((100, 2000)), rng.permutation(np.repeat([0, 1], 50))
-        for name, rows in (("chosen on all rows", slice(None)), ("chosen on train", slice(50))):
+        for name, rows in zip(scores, (slice(None), slice(50)), strict=True):
             agree = np.abs((y[rows] - y[rows].mean()) @ x[rows])
             kept = np.argsort(agree)[-20:]
-            scores[name]["test"].append(_nearest_mean(x[:50, kept], y[:50], x[50:, kept], y[50:]))
-    return variants(scores, name="accuracy", limit=0.5)
+            scores[name].append(_nearest_mean(x[:50, kept], y[:50], x[50:, kept], y[50:]))
+
+    def paint(ax: Axes) -> None:
+        for i, (values, colour) in enumerate(zip(scores.values(), (VALID, TRAIN), strict=True)):
+            ax.plot(values, [i] * len(values), "o", color=colour, alpha=0.7, markersize=6, markeredgewidth=0)
+            ax.annotate(f"mean {mean(values):.0%}", (max(values), i), (9, 0), textcoords="offset points", va="center")
+        ax.axvline(0.5, color=THIRD, linestyle="--")
+        ax.annotate("chance", (0.5, -0.55), (-4, 0), textcoords="offset points", ha="right", va="center")
+        ax.set_yticks(range(len(scores)), list(scores))
+        ax.set(ylim=(1.6, -0.7), xlim=(0.3, 1.15), xlabel="accuracy on test, a dot a draw")
+
+    said = "; ".join(f"{name.replace(chr(10), ' ')} {mean(v):.0%}, from {min(v):.0%} to {max(v):.0%}" for name, v in scores.items())
+    return draw(paint, f"Mean accuracy on test over ten draws where chance is 50%, features {said}.")
 
 
 @picture
@@ -238,7 +262,7 @@ def zero_grad() -> Picture:
         for (name, losses), colour, style in zip(found.items(), (TRAIN, VALID), ("-", "--"), strict=True):
             ax.plot(losses, color=colour, linestyle=style, label=f"zero_grad {name}")
         ax.set(xlabel="step", ylabel="loss", ylim=(0, None))
-        ax.legend(frameon=False, loc="upper right")
+        ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8)
 
     said = "; ".join(
         f"{name}: {v[0]:.2f} at first, {v[-1]:.2f} at the end, {max(v[30:]):.2f} at most in the second half" for name, v in found.items()

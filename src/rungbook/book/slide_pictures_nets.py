@@ -10,12 +10,12 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
-from rungbook.book.slide_table import PICTURES, arrow, blank, descend, few_cars, node, picture, seeded, two_moons
+from rungbook.book.slide_table import PICTURES, arrow, blank, descend, draw, few_cars, node, picture, seeded, two_moons
 from rungbook.data.worlds.registry import make_world
 from rungbook.models.tabular.mlp import MLP
 from rungbook.plot.fit import loss_surface
 from rungbook.plot.plane import decision_boundary
-from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, draw, number, sheet
+from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, number, sheet
 from rungbook.recipes.book.cars import closed_form, raw_descent, squared_error, standardised_descent
 from rungbook.scratch import functional as F
 from rungbook.scratch.autograd import Value
@@ -141,24 +141,26 @@ def bowl() -> tuple[np.ndarray, np.ndarray, float, float]:
 def one_step() -> Picture:
     """A step of gradient descent on one parameter, with the tangent it follows."""
     z, t, best, _ = bowl()
-    w, rate = 6.0, 0.2
+    w, rate = 7.0, 0.2
     loss, slope = float(squared_error(z, t, 0.0, w)), float(2 * ((w * z - t) * z).mean())
     then = w - rate * slope
     after = float(squared_error(z, t, 0.0, then))
-    grid = np.linspace(best - 9, 8, 100)
+    grid = np.linspace(best - 9, 9, 100)
 
     def paint(ax: Axes) -> None:
         ax.plot(grid, squared_error(z, t, 0.0, grid), color=TRAIN)
-        ends = np.array([w - 4.5, w + 1.8])
+        ends = np.array([w - 7, w + 1.5])
         ax.plot(ends, loss + slope * (ends - w), color=VALID, linestyle="--", linewidth=1.2)
-        ax.plot([w, then], [loss, after], "o", color=VALID)
-        ax.annotate("", (then, after), (w, loss), arrowprops={"arrowstyle": "->", "color": VALID})
-        ax.annotate(f"w = {w:g}, slope {slope:.1f}", (w, loss), (-8, 0), textcoords="offset points", ha="right", va="center")
-        ax.annotate(f"w = {then:.2f}", (then, after), (8, -4), textcoords="offset points", va="center")
+        for at, height in ((w, loss), (then, after)):
+            ax.plot([at, at], [0, height], color=INK, linewidth=0.8, linestyle=":")
+            ax.plot(at, height, "o", color=VALID)
+        ax.annotate("", (then, 12), (w, 12), arrowprops={"arrowstyle": "->", "color": VALID, "linewidth": 1.5})
+        ax.annotate(f"slope {slope:.1f}", (w, loss), (-8, 4), textcoords="offset points", ha="right", va="center")
+        ax.annotate(f"step {then - w:.1f}", ((w + then) / 2, 12), (0, 4), textcoords="offset points", ha="center", color=VALID)
         ax.set(xlabel="w", ylabel="loss", ylim=(0, None))
 
     said = f"At w = {w:g} the loss is {loss:.1f} and its slope {slope:.1f}; with a rate of {rate:g} the step goes to w = {then:.2f}"
-    return draw(paint, f"{said}, where the loss is {after:.1f}.", size=(3.8, 2.7))
+    return draw(paint, f"{said}, where the loss is {after:.1f}.")
 
 
 @picture
@@ -179,7 +181,7 @@ def learning_rates() -> Picture:
 
     ends = {rate: float(squared_error(z, t, 0.0, path[-1])) - lowest for rate, path in paths.items()}
     said = "; ".join(f"at rate {rate:g} it is {number(above)} above the lowest" for rate, above in ends.items())
-    return sheet([panel(rate) for rate in ways], f"The loss after ten steps from w = 0: {said}.", columns=3, size=(2.2, 1.9))  # type: ignore[misc]
+    return sheet([panel(rate) for rate in ways], f"The loss after ten steps from w = 0: {said}.", columns=3, size=(2.2, 2.1))  # type: ignore[misc]
 
 
 @picture
@@ -214,20 +216,20 @@ def backpropagation() -> Picture:
     assert [v.grad for v in (x, w, b, y)] == slopes
     assert loss.data == torchs.item()
     steps = {
-        "x": (x, (0.8, 3.6)),
-        "w": (w, (0.8, 1.6)),
-        "w x": (product, (3.0, 2.6)),
-        "b": (b, (3.0, 0.8)),
-        "z = w x + b": (z, (5.2, 2.6)),
-        "a = ReLU z": (a, (7.4, 2.6)),
-        "y": (y, (7.4, 0.8)),
-        "e = a - y": (e, (9.6, 2.6)),
-        "L = e²": (loss, (11.8, 2.6)),
+        "x": (x, (0.8, 4.2)),
+        "w": (w, (0.8, 1.7)),
+        "w x": (product, (3.0, 3.0)),
+        "b": (b, (3.0, 0.9)),
+        "z = w x + b": (z, (5.2, 3.0)),
+        "a = ReLU z": (a, (7.4, 3.0)),
+        "y": (y, (7.4, 0.9)),
+        "e = a - y": (e, (9.6, 3.0)),
+        "L = e²": (loss, (11.8, 3.0)),
     }
     edges = ("x>w x", "w>w x", "w x>z = w x + b", "b>z = w x + b", "z = w x + b>a = ReLU z", "a = ReLU z>e = a - y", "y>e = a - y")
 
     def paint(ax: Axes) -> None:
-        blank(ax, 12.6, 4.8)
+        blank(ax, 12.6, 5.2)
         for edge in (*edges, "e = a - y>L = e²"):
             arrow(ax, *(steps[name][1] for name in edge.split(">")), gap=0.62)
         for name, (value, (across, up)) in steps.items():
@@ -236,7 +238,7 @@ def backpropagation() -> Picture:
             ax.text(across, up - 0.72, f"{value.grad:g}", ha="center", va="top", color=VALID, fontsize=9)
 
     said = "; ".join(f"{name} {value.data:g}, slope of the loss {value.grad:g}" for name, (value, _) in steps.items())
-    return draw(paint, f"A graph, forward in circles, backward below them: {said}.", size=(7.2, 2.75))
+    return draw(paint, f"A graph, forward in circles, backward below them: {said}.", size=(7.2, 3.0))
 
 
 @picture
@@ -265,8 +267,8 @@ def mini_batches() -> Picture:
     def paint(ax: Axes) -> None:
         for (size, (seen, losses)), colour, mark in zip(found.items(), (FOURTH, VALID, TRAIN), "s^o", strict=True):
             ax.plot(seen, losses, color=colour, marker=mark, markersize=3.5, label=f"{size:,} a step")
-        ax.set(xlabel="passes over the samples", ylabel="loss on all samples", ylim=(0, None))
-        ax.legend(frameon=False)
+        ax.set(xlabel="passes over the samples", ylabel="loss on all samples", ylim=(0, 2.6))
+        ax.legend(frameon=False, loc="upper right", bbox_to_anchor=(1.0, 0.84))
 
     said = "; ".join(f"{size:,} samples a step: from {losses[0]:.2f} to {losses[-1]:.2f}" for size, (_, losses) in found.items())
     return draw(paint, f"Softmax regression on {len(x):,} digits, {passes} passes, one rate. {said}.")
@@ -293,26 +295,38 @@ def word_vectors() -> dict[str, Tensor]:
     return dict(zip(words, vectors.detach(), strict=True))  # type: ignore[call-overload]
 
 
+def _groups(vectors: dict[str, Tensor], near: float = 0.9) -> list[list[str]]:
+    """Words that lie nearer than `near` to the first of their group."""
+    groups: list[list[str]] = []
+    for word, at in vectors.items():
+        for group in groups:
+            if float((vectors[group[0]] - at).norm()) < near:
+                group.append(word)
+                break
+        else:
+            groups.append([word])
+    return groups
+
+
 @picture
 def embedding() -> Picture:
     """Where the words of the small language have come to lie."""
     vectors = word_vectors()
-    place = torch.stack(list(vectors.values())).numpy()
+    place, groups = torch.stack(list(vectors.values())).numpy(), _groups(vectors)
+    edge = 0.5 * float(place[:, 0].max())  # what lies further right has its words on the left
 
     def paint(ax: Axes) -> None:
-        ax.plot(*place.T, "o", color=TRAIN, markersize=3)
-        for word, at in zip(vectors, place, strict=True):
-            ax.annotate(word, at, (3, 2), textcoords="offset points", fontsize=7)
+        ax.plot(*place.T, "o", color=TRAIN, markersize=3.5, markeredgewidth=0)
+        for group in groups:
+            at = torch.stack([vectors[w] for w in group]).mean(0).tolist()
+            lines = "\n".join(" ".join(group[i : i + 3]) for i in range(0, len(group), 3))
+            ax.annotate(lines, at, (12 if at[0] < edge else -12, 0), textcoords="offset points", fontsize=8, va="center",
+                        ha="left" if at[0] < edge else "right")  # fmt: skip
         ax.set(xlabel="first number", ylabel="second number")
-        ax.margins(x=0.15)
+        ax.margins(0.08)
 
-    near = {}
-    for i, word in enumerate(vectors):
-        apart = np.square(place - place[i]).sum(1)
-        apart[i] = np.inf
-        near[word] = list(vectors)[int(apart.argmin())]
-    said = ", ".join(f"{word} is nearest to {other}" for word, other in list(near.items())[:: max(1, len(near) // 6)])
-    return draw(paint, f"{len(vectors)} words, two learned numbers each: {said}.", size=(3.9, 3.1))
+    said = "; ".join(" ".join(group) for group in groups)
+    return draw(paint, f"{len(vectors)} words, two learned numbers each. Words that lie together: {said}.", size=(3.9, 3.3))
 
 
 @picture

@@ -2,7 +2,8 @@
 
 A line `---` ends a slide. A picture is `![](picture:name)`, where `name` is a function of `slide_pictures`: it is drawn by our own code
 when the deck is built, and brings its own words; right after the heading it floats to the right, at the end it takes the whole width.
-Formulas stand between dollars. Comments, such as those around figures of the ledger, are left out, and no other HTML is let through but `<small>`.
+Formulas stand between dollars. Comments, such as those around figures of the ledger, are left out, and of HTML only `<small>` is let
+through.
 """
 
 from __future__ import annotations
