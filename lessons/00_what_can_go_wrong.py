@@ -77,6 +77,11 @@ def parted(n: int, seed: int, *, course: bool) -> tuple[torch.Tensor, torch.Tens
     return order[:cut], order[cut:]
 
 
+shared = [len(set(a.tolist()) & set(b.tolist())) for a, b in (parted(40, 0, course=True), parted(40, 0, course=False))]
+assert shared[0] > 0 and shared[1] == 0
+
+
+# %% tags=["hide-input"]
 def dealt(ax):
     for i, course in enumerate((True, False)):
         train, valid = parted(40, 0, course=course)
@@ -87,7 +92,6 @@ def dealt(ax):
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
 
-shared = [len(set(a.tolist()) & set(b.tolist())) for a, b in (parted(40, 0, course=True), parted(40, 0, course=False))]
 words = f"40 images dealt to training and validation: by randint {shared[0]} of them lie in both parts, by randperm {shared[1]}."
 show(draw(dealt, words, size=(5.6, 1.7)))
 
@@ -225,8 +229,11 @@ def train_digits(seed: int, *, twice: bool) -> dict:
 
 
 twice, once = [train_digits(seed, twice=True) for seed in SEEDS], [train_digits(seed, twice=False) for seed in SEEDS]
+ends = {name: [run["losses"][-1] for run in runs] for name, runs in (("twice", twice), ("once", once))}
+assert min(min(run["losses"]) for run in twice) > floor and max(ends["once"]) < 0.15
 
 
+# %% tags=["hide-input"]
 def paint(ax):
     for runs, colour, name in ((twice, VALID, "softmax twice"), (once, TRAIN, "softmax once")):
         for run in runs:
@@ -239,11 +246,11 @@ def paint(ax):
     ax.legend(frameon=False)
 
 
-ends = {name: [run["losses"][-1] for run in runs] for name, runs in (("twice", twice), ("once", once))}
 words = f"after 100 steps it is {spread(ends['once'])} with one softmax and {spread(ends['twice'])} with two, whose floor is {floor:.4f}"
 show(draw(paint, f"Training loss of five networks each: {words}.", size=(4.6, 2.6)))
+
+# %%
 show(beside("S1-2", "training loss, network on digits", ends["twice"], ends["once"], "train"))
-assert min(min(run["losses"]) for run in twice) > floor and max(ends["once"]) < 0.15
 rows = []
 for name, runs in (("once", once), ("twice", twice)):
     shares = {f"right on {part}": spread([run[part] for run in runs]) for part in ("train", "valid")}
@@ -328,37 +335,9 @@ show(beside("S1-3", "accuracy, best epoch of coin tosses", best, fresh))
 assert min(best) > 0.55 and abs(mean(fresh) - 0.5) < 0.04 and 0.6 < mean(best) < 0.67
 
 # %% [markdown]
-# Nobody cheated and nothing was trained on the wrong examples. The *choice* was made on them. The more there is to
-# choose from, the more luck is chosen:
-
-# %%
-g = torch.Generator().manual_seed(1)
-tosses, on_fresh = (
-    torch.binomial(torch.full((300, 1000), 88.0), torch.tensor(0.5), generator=g) / 88 for _ in range(2)
-)  # (runs, epochs)
-so_far, epoch = tosses.cummax(1)  # the best score up to each epoch, and whose it is
-so_far, on_fresh = so_far.mean(0), on_fresh.gather(1, epoch).mean(0)
-
-
-def paint(ax):
-    ax.plot(range(1, 1001), so_far, color=VALID, label="best epoch, on the examples it was chosen by")
-    ax.plot(range(1, 1001), on_fresh, color=THIRD, label="the same epoch, on fresh examples")
-    ax.set(xscale="log", xlabel="epochs to choose from", ylabel="share right", ylim=(0.4, 0.75))
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    ax.legend(frameon=False, fontsize=8, loc="upper left")
-
-
-words = ", ".join(f"{so_far[k - 1]:.2f} of {k:,}" for k in (1, 10, 100, 1000))
-show(
-    draw(
-        paint,
-        f"Mean score of the best epoch of coin tosses: {words}. On fresh examples the same epoch has {on_fresh[-1]:.2f}.",
-        size=(4.6, 2.6),
-    )
-)
-assert so_far[0] < 0.52 and so_far[999] > 0.64 and on_fresh.sub(0.5).abs().max() < 0.02
-
-# %% [markdown]
+# Nobody cheated and nothing was trained on the wrong examples. The *choice* was made on them, and the luckiest of 120
+# scores was chosen.
+#
 # A real case, from the ledger: a network predicts how a disease goes on in 442 patients, and 88 of them are
 # reported on. The spreads of the two errors overlap, because some draws of patients are harder than others. But
 # both choices were made from one and the same training, so they can be compared seed by seed:
@@ -383,7 +362,8 @@ assert min(gains) > 0
 # [Augmentation](#data-augmentation) changes training pictures at random each time they are used (moved, mirrored),
 # so that the model sees more variety. Validation pictures stay as they are. A course wrote it in two lines:
 #
-#     train_dataset.dataset.transform = moved valid_dataset.dataset.transform = None
+#     train_dataset.dataset.transform = moved
+#     valid_dataset.dataset.transform = None
 #
 # Both splits are windows on one data set. `train_dataset.dataset` and `valid_dataset.dataset` are the same object.
 # The second line undoes the first.
@@ -637,8 +617,12 @@ for seed in SEEDS:
         followed, stood = (Counter(text[i - k : i + more] for i in range(k, len(text))) for more in (1, 0))
         for losses, judged in ((own, text), (others, new)):
             losses[k].append(loss_of(judged, k, followed, stood, len(set(text))))
+assert max(own[8]) < least < min(others[2])
+assert all(mean(own[k]) > mean(own[k + 1]) for k in range(8))  # better and better on its own text
+assert all(mean(others[k]) < mean(others[k + 1]) for k in range(2, 8))  # past two, worse and worse on any other
 
 
+# %% tags=["hide-input"]
 def paint(ax):
     for losses, colour, name in ((own, TRAIN, "text it was trained on"), (others, VALID, "new text")):
         ax.plot(list(losses), [mean(v) for v in losses.values()], color=colour, marker=".", label=name)
@@ -654,8 +638,9 @@ def paint(ax):
 words = f"on its own text {number(mean(own[0]))} with none and {number(mean(own[8]))} with eight, on new text {number(mean(others[0]))}"
 words += f", {number(mean(others[2]))} with two and {number(mean(others[8]))} with eight; no model can expect less than {number(least)}"
 show(draw(paint, f"Loss per character by how far the model looks back: {words}.", size=(4.6, 2.7)))
+
+# %%
 show(beside("S3-6", "loss per character, looking back 8", own[8], others[8]))
-assert max(own[8]) < least < min(others[2]) and min(others[8]) > max(others[2]) + 0.3
 
 # %% [markdown]
 # **How to notice.** Both scores on training sentences are better than the best possible on new ones. Where that
@@ -664,7 +649,8 @@ assert max(own[8]) < least < min(others[2]) and min(others[8]) > max(others[2]) 
 #
 # ## Why every number in this book is asserted
 #
-# The seven side by side; mean and standard deviation over the seeds, five or more:
+# What would have told you that the 97.25 % are not true? One line that counts the images in both parts, or labels
+# drawn at random. For each of the other mistakes, too, there was a line. The seven side by side; mean and standard deviation over the seeds, five or more:
 
 # %%
 show(table(found))
@@ -675,7 +661,7 @@ assert len({row["fault"] for row in found}) == 7
 # something that must hold if the program does what its author believes:
 #
 # - the two parts have no image in common; labels drawn at random are guessed one time in ten;
-# - a perfect model reaches a loss of zero;
+# - a network that gives the right class all of its belief has a cross-entropy of zero;
 # - what is reported was used for no choice;
 # - the same training picture asked for twice differs, the same score asked for twice does not;
 # - what has weight 0 has gradient 0;
@@ -686,7 +672,7 @@ assert len({row["fault"] for row in found}) == 7
 # that one thing is better, the difference comes with its spread over five or more draws, and if it is within the
 # spread the lesson says that they cannot be told apart. Where a number was measured on data too large to bring
 # along, it is read from a [ledger](#ledger) that records code, settings, seeds and machine, and it turns stale when
-# the code changes. All lessons are executed before each release: a claim that stops to hold stops the release.
+# the code changes. All lessons are executed before each release: a claim that no longer holds stops the release.
 #
 # This does not make the book right. An assertion checks what somebody thought of. So the last habit is the
 # cheapest: a surprising number is first of all a suspected fault, most of all when it is a pleasant one.
@@ -697,7 +683,8 @@ assert len({row["fault"] for row in found}) == 7
 #
 # Write `split(n, share, seed)`. It returns two lists of numbers, for training and for validation, with
 # `round(share * n)` in the second. A right answer uses each of 0 to n-1 exactly once, differs for different seeds, is
-# the same for the same seed, and leaves no pattern: the validation part is not the end of the data.
+# the same for the same seed, and leaves no pattern: the validation part is neither a block of neighbours nor every
+# fifth image.
 
 
 # %%
@@ -710,6 +697,7 @@ def check_split(split):
     assert sorted(train + valid) == list(range(100)), (
         "an image is missing or there twice; what does randint do that randperm does not?"
     )
+    assert [len(list(part)) for part in split(37, 0.3, 0)] == [26, 11], "of 37, a share of 0.3 is 11: use n and share"
     assert [list(map(int, part)) for part in split(100, 0.2, 0)] == [train, valid], (
         "the same seed must give the same split"
     )
@@ -717,6 +705,8 @@ def check_split(split):
     assert all(other != set(valid) for other in others), (
         "another seed must give another split; is the data in order, class by class?"
     )
+    gaps = {(b - a) % 100 for a, b in zip(sorted(valid), sorted(valid)[1:] + sorted(valid)[:1], strict=True)}
+    assert len(gaps) > 2, "the validation part is a block or evenly spaced: deal at random"
 
 
 # %% tags=["solution"]
@@ -737,12 +727,19 @@ def two_shuffles(n, share, seed):
     ].tolist()
 
 
+def block(n, share, seed):
+    order = [(i + 7 * seed) % n for i in range(n)]
+    return order[round(share * n) :], order[: round(share * n)]
+
+
 check_split(good_split)
 refuses(
     check_split,
     drawn_split,
     two_shuffles,
     lambda n, share, seed: (range(n - round(share * n)), range(n - round(share * n), n)),
+    block,
+    lambda n, share, seed: good_split(n, 0.2, seed),
 )
 
 # %% [markdown]
@@ -756,7 +753,7 @@ refuses(
 # %%
 def check_masked_loss(masked_loss):
     g = torch.Generator().manual_seed(0)
-    scores, targets = torch.randn(2, 4, 5, generator=g), torch.tensor([[1, 2, 3, 4], [3, 0, 0, 0]])
+    scores, targets = torch.randn(2, 4, 5, generator=g), torch.tensor([[1, 2, 0, 4], [3, 0, 0, 0]])  # 0 is a word, too
     weights = torch.tensor([[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
     got = masked_loss(scores, targets, weights)
     assert got.dim() == 0, f"one number is needed, got shape {tuple(got.shape)}"
@@ -765,7 +762,7 @@ def check_masked_loss(masked_loss):
     assert torch.isclose(masked_loss(other, targets, weights), got), (
         "it changes with padded slots; was the mean taken before the weights?"
     )
-    wanted = F.cross_entropy(torch.cat([scores[0], scores[1, :1]]), torch.tensor([1, 2, 3, 4, 3]))
+    wanted = F.cross_entropy(torch.cat([scores[0], scores[1, :1]]), torch.tensor([1, 2, 0, 4, 3]))
     assert torch.isclose(got, wanted), (
         f"the mean over the five real slots is {wanted:.4f}, got {got:.4f}; what do you divide by?"
     )
@@ -783,6 +780,7 @@ refuses(
     lambda s, t, w: (slots_of(s, t) * w).mean(),
     lambda s, t, w: ((slots_of(s, t) * w).sum(1) / w.sum(1)).mean(),
     lambda s, t, w: slots_of(s, t) * w,
+    lambda s, t, w: F.cross_entropy(s.flatten(0, 1), t.flatten(), ignore_index=0),
 )
 
 # %% [markdown]

@@ -29,6 +29,8 @@ m = x.view(2, 3)
 print("memory:      ", x.tolist())
 print("as a matrix: ", m.tolist(), " shape", tuple(m.shape), " strides", m.stride())
 print("transposed:  ", m.T.tolist(), " shape", tuple(m.T.shape), " strides", m.T.stride())
+print("its rank (number of dimensions):", m.dim(), " type of its numbers:", m.dtype, " where they lie:", m.device)
+assert m.to("cpu") is m and m.to(torch.float64) is not m  # nothing to move; another type is another memory
 assert m.data_ptr() == m.T.data_ptr() == x.data_ptr()  # one and the same memory
 
 # %% [markdown]
@@ -54,18 +56,18 @@ assert turned[0, 1].tolist() == 99
 # %% [markdown]
 # ## view, permute, reshape: the mistake nobody sees
 #
-# A batch of grey pictures has shape `(height, width)`, and you want `(width, height)`. Both `x.view(4, 3)` and
+# A grey picture has shape `(height, width)`, and you want `(width, height)`. Both `x.view(4, 3)` and
 # `x.permute(1, 0)` give that shape. Only one of them turns the picture. In the pictures below the colour of a square
 # is its place in memory.
 
 
-# %%
+# %% tags=["hide-input"]
 def memory_order(*matrices: tuple[str, torch.Tensor]) -> Picture:
     """Each number as a square, coloured by its size."""
 
     def paint_one(name, matrix):
         def paint(ax):
-            ax.imshow(matrix, cmap="viridis", vmin=-3, vmax=12)
+            ax.imshow(matrix.numpy(), cmap="viridis", vmin=-3, vmax=12)
             for i, row in enumerate(matrix.tolist()):
                 for j, number in enumerate(row):
                     ax.text(
@@ -86,7 +88,7 @@ show(memory_order(("x", p), ("x.view(4, 3)", p.view(4, 3)), ("x.permute(1, 0)", 
 # %% [markdown]
 # `view` reads the same row of numbers with new line breaks: it never moves anything, so the first four numbers stay
 # the first four. `permute` walks the same memory in another order. Nothing fails when you take the wrong one; the
-# shapes fit, and a network trains on scrambled pictures. That is why it is on every list of common mistakes.
+# shapes fit, and a network trains on scrambled pictures.
 #
 # After `permute` the numbers no longer lie in the order in which you read them; the tensor is not
 # [contiguous](#contiguous). Then some shapes have no strides at all, and `view` refuses. `reshape` gives a view
@@ -145,12 +147,20 @@ show(
 )
 by_name = {way.name: way for way in found}
 assert by_name["torch.from_numpy(numpy array)"].shares and not by_name["torch.tensor(numpy array)"].shares
-assert by_name["torch.Tensor(list)"].dtype == torch.float32  # whatever it gets: Tensor is the float32 class
+assert by_name["torch.Tensor(list)"].dtype == torch.float32  # whatever it gets, torch.Tensor makes the default type
 
 # %% [markdown]
 # The rule behind the table: what only needs another shape, stride or start shares; what needs another type, or an
-# order that strides cannot say, copies; and `torch.tensor` always copies, because that is its job.
-#
+# order that strides cannot say, copies; and `torch.tensor` always copies, because that is its job. So the question at
+# the top has an answer before you run anything: which of these made the second tensor? And one to look up: two
+# tensors share if they have one storage.
+
+# %%
+share = lambda a, b: a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+assert share(p, p.T) and share(p, p[1:, 2]) and not share(p, p.clone()) and not share(p, p.T.reshape(12))
+assert p[1:].data_ptr() != p.data_ptr()  # data_ptr alone says where a tensor begins, and a view may begin further on
+
+# %% [markdown]
 # ## Broadcasting
 #
 # You have a batch of 4 rows with 3 numbers each and want to subtract the mean of each column. Shapes `(4, 3)` and
@@ -198,6 +208,7 @@ print(
     right.mean().item(),
 )
 assert wrong.mean() == 2.5 and right.mean() == 0.0
+assert torch.equal(prediction, target[:, None])  # indexing with None is another way to write unsqueeze
 
 # %% [markdown]
 # The length of a matrix, read as one long vector, is its Frobenius norm: the square root of the sum of the squared
@@ -215,7 +226,8 @@ torch.testing.assert_close(frobenius, torch.linalg.matrix_norm(nine))
 #
 # Broadcasting lines dimensions up by place. `einsum` lets you name them. `"ik,kj->ij"` reads: for every `i` and
 # `j`, multiply and add over `k`, the index the right side does not name. Two rules do it all: give every operand
-# every index (with size 1 where it has none), multiply broadcast, and sum what does not stay.
+# every index (with size 1 where it has none), multiply broadcast, and sum what does not stay. (An index named twice
+# for one operand, as in `"ii"`, means its diagonal.)
 
 # %%
 from rungbook.scratch.tensor.einsum import by_definition, einsum
@@ -303,6 +315,7 @@ for name, ys in pairs.items():
 assert abs(correlation(xs, xs**2)) < 1e-12
 
 
+# %% tags=["hide-input"]
 def paint_pair(name):
     def paint(ax):
         ax.plot(xs, pairs[name], ".", markersize=3)
@@ -328,6 +341,7 @@ print("naive:", naive.tolist(), " shifted:", [round(p, 4) for p in softmax(score
 assert naive.isnan().all()
 torch.testing.assert_close(softmax(scores, dim=0), softmax(scores - 1000, dim=0))
 torch.testing.assert_close(softmax(scores, dim=0), torch.softmax(scores, dim=0))
+torch.testing.assert_close(softmax(scores, dim=0).sum(), torch.tensor(1.0))
 
 # %% [markdown]
 # ## Exercises
