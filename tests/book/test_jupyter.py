@@ -208,6 +208,6 @@ def test_a_short_lesson_runs_in_jupyterlab(lab: Lab) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("lesson", [one for one in lessons() if one is not SHORT], ids=lambda lesson: lesson.name)
+@pytest.mark.parametrize("lesson", [one for one in lessons() if one != SHORT], ids=lambda lesson: lesson.name)
 def test_every_lesson_runs_in_jupyterlab(lesson: Lesson, lab: Lab) -> None:
     runs(lab, lesson)

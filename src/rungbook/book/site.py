@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 from rungbook.book import pages
@@ -27,6 +28,8 @@ PAGES = ("*.md", "howto/*.md", "conf.py", "_static/*")
 """Files of `docs/` that Sphinx reads as they are."""
 DOCTREES = ".doctrees"
 """What Sphinx keeps of pages it has read."""
+BUILDERS = ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx_copybutton", "pybtex", "nbclient", "ipykernel", "mdit_py_plugins")
+"""Modules of the optional group `book`, without which there is no site."""
 VENDOR = "vendor"
 PLACE = Path("build", "site")
 """Where in a checkout the site is built."""
@@ -56,13 +59,16 @@ def build(out: Path | None = None, tell: Callable[[str], None] = lambda words: N
 
     Raises:
         UsageError: E201 there is no checkout here, or `out` holds something else than a site.
-        EnvironmentProblem: E404 Sphinx is not installed.
+        EnvironmentProblem: E404 Sphinx, or another part, is not installed; said before anything is done.
         DataError: E307 a lesson fails; E308 a page does, with what Sphinx says.
     """
     root = _checkout()
     out = (out or root / PLACE).resolve()
-    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").is_file():
+    if out.exists() and not (out / "searchindex.js").is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError("E201", f"{out} holds something else than a site and stays as it is.", "Name an empty or a new folder.")
+    if missing := [name for name in BUILDERS if find_spec(name) is None]:
+        fix = 'pip install -c constraints.txt -e ".[book]"'
+        raise EnvironmentProblem("E404", f"The site is built by {', '.join(missing)}, which is not installed.", fix)
     check_vendor(root / "docs" / VENDOR)
     executed: dict[str, Executed] = {}
     for lesson, future in execute_all(lessons()):
@@ -203,10 +209,6 @@ def _sphinx(source: Path, out: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-j", "auto", "-d", str(source / DOCTREES)]
     done = subprocess.run([*command, str(source), str(out)], capture_output=True, text=True, check=False)
     if done.returncode:
-        if "No module named sphinx" in done.stderr:
-            raise EnvironmentProblem(
-                "E404", "The site is built by Sphinx, which is not installed.", 'pip install -c constraints.txt -e ".[book]"'
-            )
         said = "\n".join(line.replace(f"{source}/", "") for line in done.stderr.strip().splitlines())
         raise DataError("E308", f"Sphinx says:\n{said}\n", "Mend the page; lessons are in lessons/, the others in docs/.")
 
