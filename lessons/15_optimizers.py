@@ -43,7 +43,7 @@ def naive(lr, steps):
         with torch.no_grad():
             p -= lr * g
         distances.append(p.detach().norm().item())
-    return torch.tensor([math.sqrt(2), *distances])
+    return torch.tensor([math.sqrt(2), *distances], dtype=torch.float64)
 
 
 for lr in (0.001, 2 / 101, 0.0201):
@@ -59,7 +59,9 @@ assert naive(0.0201, 200)[-1] > 1 > naive(0.001, 200)[-1]
 
 # %%
 shrinks = naive(2 / 101, 200)
-torch.testing.assert_close(shrinks[1:] / shrinks[:-1], torch.full((200,), 99 / 101), rtol=1e-5, atol=0)
+torch.testing.assert_close(
+    shrinks[1:] / shrinks[:-1], torch.full((200,), 99 / 101, dtype=torch.float64), rtol=1e-9, atol=0
+)
 print(
     f"each step keeps {99 / 101:.4f} of the distance; a factor of 10,000 takes {math.log(1e-4) / math.log(99 / 101):.0f} steps"
 )
@@ -67,9 +69,8 @@ print(
 # %% [markdown]
 # ## One machine, two kinds of parts
 #
-# What could be better than the last gradient? Something that remembers the gradients before. So an optimiser needs
-# a memory for each parameter, and the update splits in two: *statistics* bring the memory up to date, *steppers*
-# move the parameter. In `rungbook.scratch.optim.stateful` every optimiser is two lists of such parts. This is all
+# Plain descent forgets every gradient after its step. An optimiser that remembers needs a memory for each parameter,
+# and its update splits in two: *statistics* bring the memory up to date, *steppers* move the parameter. In `rungbook.scratch.optim.stateful` every optimiser is two lists of such parts. This is all
 # of the machine:
 
 # %%
@@ -107,7 +108,7 @@ def walk(make, loss, start, steps):
 
 
 parts_only = walk(lambda p: StatefulOptimizer(p, [], [sgd_step], lr=2 / 101), bowl, [1.0, 1.0], 200)
-torch.testing.assert_close(parts_only.norm(dim=1), shrinks.double(), rtol=1e-6, atol=0)  # the naive loop, from parts
+torch.testing.assert_close(parts_only.norm(dim=1), shrinks, rtol=1e-9, atol=0)  # the naive loop, from parts
 
 # %% [markdown]
 # On the bowl, momentum can be computed too. With condition number $\kappa$ the best settings keep
@@ -158,6 +159,7 @@ def averaged(y, beta):
     return torch.stack(raw), torch.stack(free)
 
 
+# %% tags=["hide-input"]
 torch.manual_seed(7)
 time = torch.arange(200, dtype=torch.float64)
 wave = 1 + 0.5 * torch.sin(time / 30)
@@ -297,14 +299,13 @@ assert ends["momentum 0.9"] < ends["SGD"] / 10 and ends["Adam"] < ends["SGD"]
 assert ends["momentum 0.9"] < ends["Adam"]
 
 # %% [markdown]
-# Plain descent leaps across the valley and hardly moves along it. In this valley momentum comes nearest, while on
-# the straight one Adam was blind to the condition number. No optimiser is best everywhere; each has its own idea of
-# what is hard.
+# Plain descent leaps across the valley and crawls along it. In this valley momentum gets lowest, while on the
+# straight one it was Adam that did not feel the condition number: neither is best in both.
 #
 # ## Equal to torch's
 #
-# A network on handwritten digits, 100 steps, float64. The machine with its parts, against torch's classes. Nothing
-# is fitted loosely: all weights agree to 10 digits.
+# A network on handwritten digits, 100 steps, float64: the machine with its parts against torch's classes. The table
+# has the largest difference of any weight.
 
 # %%
 from sklearn.datasets import load_digits
@@ -313,7 +314,7 @@ pixels, digit = load_digits(return_X_y=True)
 pixels, digit = torch.tensor(pixels) / 16, torch.tensor(digit)
 
 
-def trained(make, steps=100, model=None, decay_only=None):
+def trained(make, steps=100):
     """The weights after some steps of full batches of 200 digits, as one vector."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)).double()
@@ -371,8 +372,8 @@ print(f"with the library's part, which starts from 0, weights differ by up to {(
 assert (from_zero - theirs).abs().max() > 0.001
 
 # %% [markdown]
-# LAMB [You et al., 2020](#you2020) is Adam with one number more: each layer's step is made as long as the layer's
-# own weights, times the rate. torch does not have it, so the measure is the paper's algorithm 2, written out:
+# LAMB [You et al., 2020](#you2020) is Adam with one number more: each tensor's step, whatever its own length, is made
+# as long as the tensor times the rate. torch does not have it, so the measure is the paper's algorithm 2, written out:
 
 # %%
 from rungbook.scratch.optim import LAMB
@@ -471,8 +472,8 @@ assert (left["AdamW"] - promised).abs().max() < 0.02  # decoupled: every weight 
 assert left["Adam with L2"][0] < 0.4 and left["Adam with L2"][-1] > 0.9  # L2: by how noisy it is
 
 # %% [markdown]
-# This is the case of [Loshchilov and Hutter, 2019](#loshchilov2019) for [AdamW](#adamw). Momentum, too, tells the
-# two apart, since L2 goes through its sum. And the *place* of a part matters: in the course this machine comes from
+# This is the case of [Loshchilov and Hutter, 2019](#loshchilov2019) for [AdamW](#adamw). And the *place* of a part
+# matters: in the course this machine comes from
 # [fast.ai, 2019](#fastai2019), all statistics ran before all steppers, and L2 was a stepper. Put there, it changes
 # the gradient after the averages have read it, and Adam never notices. No error, no warning, no regularisation:
 
@@ -490,8 +491,8 @@ assert torch.equal(trained(partial(late_l2, weight_decay=100.0)), trained(partia
 # %% [markdown]
 # ## With normalisation, weight decay is a learning rate
 #
-# Behind a layer that is followed by [batch normalisation](#batch-normalisation), the size of its weights is divided
-# away: doubling them leaves every output as it was. What can a decay of such weights do at all? [Van Laarhoven,
+# If [batch normalisation](#batch-normalisation) follows a layer, or its weights themselves are normalised, then their
+# size is divided away: doubling them leaves every output as it was. What can a decay of such weights do at all? [Van Laarhoven,
 # 2017](#vanlaarhoven2017) gives the answer from one property. If $f(c\, w) = f(w)$ for every $c > 0$, then the gradient
 # at $c\, w$ is $1 / c$ of that at $w$, and it stands at a right angle to $w$:
 
@@ -500,7 +501,10 @@ assert torch.equal(trained(partial(late_l2, weight_decay=100.0)), trained(partia
 def normalised_net():
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Linear(64, 32, bias=False), nn.BatchNorm1d(32, eps=1e-30), nn.ReLU(), nn.Linear(32, 10)
+        nn.Linear(64, 32, bias=False),
+        nn.BatchNorm1d(32, eps=1e-30),  # with torch's 1e-5 what follows holds nearly, with 0 exactly
+        nn.ReLU(),
+        nn.Linear(32, 10),
     ).double()
 
 
@@ -521,7 +525,7 @@ print(f"weights times 10: same outputs, a tenth of the gradient; cosine between 
 assert abs(cosine) < 1e-10
 
 # %% [markdown]
-# So what counts for such weights is their direction, and a step turns the direction by about $lr\, |g| / |w|$, with
+# So what counts for such weights is their direction, and a step of plain descent turns the direction by about $lr\, |g| / |w|$, with
 # $|g|$ itself going like $1 / |w|$. The [effective rate](#effective-learning-rate) is $lr / |w|^2$. Since the gradient
 # stands at a right angle, every step makes $|w|$ longer, and the effective rate falls by itself. Weight decay makes
 # $|w|$ shorter, and the effective rate grows. That is all it does.
@@ -573,7 +577,7 @@ print(
 )
 assert neither[2].diff().min() > 0 and decayed[2][-1] < neither[2][-1] < growing[2][-1]
 
-# %%
+# %% tags=["hide-input"]
 looks = {"decay": (TRAIN, "-"), "growing rate": (VALID, (0, (2, 2))), "neither": (THIRD, "-")}
 
 
@@ -601,8 +605,8 @@ show(sheet([paint_lines(*panel) for panel in panels], told, columns=2, size=(2.9
 # %% [markdown]
 # The dashed line covers the full one: with decay or with a growing rate, it is the same training. What people get
 # wrong is to say that such decay keeps the function simple. It keeps its rate up. (Weights that nothing normalises,
-# as in the last layer, do have a size that matters.) A common rule follows: no decay for biases and for the
-# parameters of normalisation; exercise 3 does it.
+# as in the last layer, do have a size that matters.) A common rule of another origin, to spare biases and the
+# parameters of normalisation, is exercise 3.
 #
 # ## Does the choice matter on digits?
 #
@@ -658,6 +662,7 @@ searched, best = {}, {}
 for name, (make, largest) in choices.items():
     searched[name] = {largest / 3**k: judged(make(largest / 3**k)) for k in range(5)}  # as many rates for each
     best[name] = min(searched[name], key=lambda lr: searched[name][lr][0].mean().item())
+    assert min(searched[name]) < best[name] < largest  # inside the grid: at its end the grid would be too short
 
 # %%
 from rungbook.recipes.comparison import compare_all
@@ -676,9 +681,9 @@ for comparison in compare_all(tests, "SGD", metric="loss").values():
     print(comparison.words)
 
 
+# %% tags=["hide-input"]
 def paint_search(ax):
     for (name, found), colour, mark in zip(searched.items(), (TRAIN, VALID, THIRD, FOURTH), "osD^", strict=True):
-        largest = max(found)
         ax.plot(
             [lr / best[name] for lr in found],
             [valid.mean() for valid, _ in found.values()],
@@ -687,7 +692,6 @@ def paint_search(ax):
             label=name,
             markersize=4,
         )
-        assert best[name] < largest  # the best is inside the grid, not at its upper end
     logarithmic(ax, "xy")
     ax.set(xlabel="rate over the best rate", ylabel="valid loss", ylim=(0.1, 3))
     ax.legend(frameon=False, fontsize=7)
@@ -701,7 +705,7 @@ show(draw(paint_search, f"Mean valid loss of ten seeds over the rate, for four o
 
 # %% [markdown]
 # Read the sentences above, not the order of the means: only what they call better is more than the spread over the
-# seeds. What every curve shows plainly is that a wrong rate costs far more than a wrong optimiser:
+# seeds. A rate that is far too small costs more than the wrong optimiser:
 
 # %%
 wrong_rate = {
@@ -712,9 +716,16 @@ wrong_optimiser = max(torch.tensor(t).mean() for t in tests.values()) / min(
 )
 print("loss at the smallest rate over loss at the best:", {name: round(ratio, 1) for name, ratio in wrong_rate.items()})
 print(f"loss of the worst optimiser over that of the best, each at its best rate: {wrong_optimiser:.2f}")
-assert min(wrong_rate.values()) > wrong_optimiser
+assert min(wrong_rate.values()) > 1.5 * wrong_optimiser
 
 # %% [markdown]
+# ## One machine
+#
+# So Adam is the same machine. Remembered gradients buy speed along a narrow valley: the root of the condition number in
+# place of the number itself. Squares buy each weight a measure of its own, deaf to the size of the loss. Debiasing buys
+# first steps of the right length. Decay beside the averages shrinks every weight alike. None of them spares you the
+# search for the rate.
+#
 # ## Exercises
 #
 # ### Exercise 1: look ahead
@@ -753,6 +764,7 @@ refuses(
 
 # %%
 def check_rmsprop(rmsprop):
+    assert isinstance(rmsprop([torch.zeros(1)]), StatefulOptimizer), "make it of parts: return a StatefulOptimizer"
     torchs = trained(partial(torch.optim.RMSprop, lr=0.001, alpha=0.99, eps=1e-8))
     assert torch.allclose(trained(rmsprop), torchs, rtol=1e-8, atol=1e-9), (
         "not torch's weights: is v of squares, not debiased, and rooted?"
@@ -771,6 +783,8 @@ refuses(
     made_of(torch.square, lambda s, h: s.p.sub_(h["lr"] * s.grad / (s.state["v"] + h["eps"]))),
     made_of(torch.abs, lambda s, h: s.p.sub_(h["lr"] * s.grad / (s.state["v"] + h["eps"]))),
     partial(stateful.composed_adam, betas=(0.0, 0.99)),
+    partial(torch.optim.RMSprop, lr=0.001),
+    made_of(torch.square, lambda s, h: s.p.sub_(h["lr"] * s.grad / (s.state["v"] + h["eps"]).sqrt())),
 )
 
 # %% [markdown]
@@ -784,12 +798,12 @@ refuses(
 # %%
 def check_groups(groups):
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 10))
-    found = groups(model, 0.1)
+    found = groups(model, 0.07)
     every = [p for group in found for p in group["params"]]
     assert len(every) == len({id(p) for p in every}) == 6, "each of the six parameters belongs into one group"
     decay = {p: group["weight_decay"] for group in found for p in group["params"]}
-    assert decay[model[0].weight] == decay[model[4].weight] == 0.1, "weights of layers are to decay"
-    assert decay[model[1].weight] == 0, "the weight of a normalisation has one dimension and is not to decay"
+    assert decay[model[0].weight] == decay[model[4].weight] == 0.07, "weights of layers are to decay"
+    assert decay[model[1].weight] == decay[model[1].bias] == 0, "a normalisation's parameters are not to decay"
     assert decay[model[0].bias] == decay[model[4].bias] == 0, "biases are not to decay"
     torch.optim.AdamW(found, lr=0.1)
 
@@ -808,6 +822,9 @@ def groups_by(decays):
 
 check_groups(groups_by(lambda name, p: p.dim() > 1))
 refuses(check_groups, groups_by(lambda name, p: "weight" in name), groups_by(lambda name, p: True))
+refuses(
+    check_groups, groups_by(lambda name, p: p.dim() > 2), groups_by(lambda name, p: p.dim() > 1 or name == "1.bias")
+)
 
 # %% [markdown]
 # ## Sources
