@@ -151,9 +151,9 @@ assert by_name["torch.Tensor(list)"].dtype == torch.float32  # whatever it gets,
 
 # %% [markdown]
 # The rule behind the table: what only needs another shape, stride or start shares; what needs another type, or an
-# order that strides cannot say, copies; and `torch.tensor` always copies, because that is its job. So the question at
-# the top has an answer before you run anything: which of these made the second tensor? And one to look up: two
-# tensors share if they have one storage.
+# order that strides cannot say, copies. A Python list has no such row of numbers to share. And `torch.tensor`, `clone`
+# and `repeat` always copy, because that is their job. So the question at the top has an answer before you run anything:
+# which of these made the second tensor? And it can be looked up: two tensors share if they have one storage.
 
 # %%
 share = lambda a, b: a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

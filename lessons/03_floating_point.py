@@ -97,7 +97,7 @@ assert same(torch.randint(-(2**31), 2**31, (20_000,)).to(torch.int32), FP32)
 print("all 65,536 patterns of float16 and of bfloat16, and 20,000 of float32, mean what the formula says")
 
 
-# %%
+# %% tags=["hide-input"]
 def bits_of(x, dtype):
     """The bits of a number as a string."""
     size = dtype.itemsize * 8
@@ -125,6 +125,8 @@ def picture_of_bits(x):
 
 
 show(picture_of_bits(0.1))
+
+# %%
 for dtype, groups in GROUPS.items():
     held = decode(int(bits_of(0.1, dtype), 2), *groups)
     print(
@@ -162,8 +164,10 @@ assert torch.finfo(FP16).max == 65504 and torch.tensor(65520.0).half().isinf()
 # %%
 small = [decode(i, 3, 2) for i in range(28)]  # the positive finite ones
 steps = sorted({b - a for a, b in pairwise(small)})
+assert steps == [2.0**k for k in range(-4, 2)]  # each doubles; from 0 to the second power the step is the smallest
 
 
+# %% tags=["hide-input"]
 def paint_line(ax):
     ax.plot(small, [0] * len(small), "|", markersize=16, color=TRAIN)
     ax.set(yticks=[], xlabel="value", title="every number from 0 up, of a format with 3 + 2 bits")
@@ -178,7 +182,6 @@ show(
         size=(5.6, 1.0),
     )
 )
-assert steps == [2.0**k for k in range(-4, 2)]  # each doubles; from 0 to the second power the step is the smallest
 
 
 # %%
@@ -188,6 +191,10 @@ def step_at(x, dtype):
     return 2.0 ** (max(math.floor(math.log2(x)), math.log2(torch.finfo(dtype).tiny)) - p)
 
 
+x = torch.rand(1000) * 100 + 1e-3
+assert torch.equal(torch.nextafter(x, x + 1) - x, torch.tensor([step_at(v, FP32) for v in x.tolist()]))
+
+# %% tags=["hide-input"]
 sizes = [2.0 ** (k / 2) for k in range(-60, 61)]
 
 
@@ -215,8 +222,6 @@ powers = ", ".join(f"{NAMES[d]} 2 to the {math.log2(step_at(1.0, d)):.0f}" for d
 words = f"Step from a number to the next, against its size. At 1 it is {powers}. It doubles with the number. float16 stays at"
 words += f" {step_at(1e-9, FP16):.0e} below {torch.finfo(FP16).tiny:.0e} and ends at {torch.finfo(FP16).max:,.0f}."
 show(draw(paint_steps, words, size=(4.6, 2.8)))
-x = torch.rand(1000) * 100 + 1e-3
-assert torch.equal(torch.nextafter(x, x + 1) - x, torch.tensor([step_at(v, FP32) for v in x.tolist()]))
 
 # %% [markdown]
 # Each format has a place where adding 1 does nothing, because the step there is 2: a sum of ones stops at it.
@@ -315,8 +320,14 @@ for n in counts:
     exact = n * Fraction(tenths[0].item())
     for name, way in ways.items():
         error[name].append(float(abs(Fraction(way(tenths).item()) - exact) / exact))
+assert error["in turn"][-1] > 100 * error["in pairs"][-1]
+assert all(e <= 2 * 2.0**-24 for e in error["Kahan"])  # whatever the number of terms
+assert all(
+    e <= math.ceil(math.log2(n)) * 2.0**-24 for e, n in zip(error["in pairs"], counts, strict=True)
+)  # one rounding a level
 
 
+# %% tags=["hide-input"]
 def paint_sums(ax):
     for (name, off), colour in zip(error.items(), (VALID, TRAIN, THIRD, FOURTH), strict=True):
         style = (0, (4, 2)) if name == "Kahan" else "-"
@@ -331,11 +342,6 @@ def paint_sums(ax):
 
 words = "; ".join(f"{name} {off[-1]:.0e}" for name, off in error.items())
 show(draw(paint_sums, f"Relative error of the sum of {counts[-1]:,} tenths in float32: {words}.", size=(4.8, 2.8)))
-assert error["in turn"][-1] > 100 * error["in pairs"][-1]
-assert all(e <= 2 * 2.0**-24 for e in error["Kahan"])  # whatever the number of terms
-assert all(
-    e <= math.ceil(math.log2(n)) * 2.0**-24 for e, n in zip(error["in pairs"], counts, strict=True)
-)  # one rounding a level
 
 # %% [markdown]
 # The bounds asserted here are in [Goldberg](#goldberg1991) and [Higham, 1993](#higham1993): for positive numbers
@@ -348,7 +354,7 @@ assert all(
 #
 # ## exp leaves the range
 #
-# A probability is often $e^{x}$ over a sum of such. In float32 that ends at 88.7, in float16 at 11.
+# A probability is often $e^{x}$ over a sum of such. Where does each format end?
 
 # %%
 for dtype in GROUPS:
@@ -408,16 +414,17 @@ show(
     )
 )
 assert lost[0] > 0.9 and lost[1] > 0.5 and lost[-1] < 0.01
+assert max(g.abs().max() for g in exact) < 1
 
 # %% [markdown]
-# The first layer gets nothing, the second little: their gradients lie below the last number above 0 and become 0. Yet
-# the other end of the range is empty. [Loss scaling](#loss-scaling) ([Micikevicius and others,
+# The first layer gets next to nothing, the second little: their gradients lie below the last number above 0 and
+# become 0. Yet the other end of the range is empty: none of them reaches 1, and float16 goes on to 65,504. [Loss scaling](#loss-scaling) ([Micikevicius and others,
 # 2018](#micikevicius2018)) multiplies the loss by a large number $S$ before the backward pass. Every gradient grows
 # by $S$ with it, since differentiation is linear, and is divided by $S$ in float32 afterwards. A power of two costs
 # no precision: it only moves the exponent.
 
 
-# %%
+# %% tags=["hide-input"]
 def histogram(scale):
     """Where the gradients lie, times `scale`, and where float16 ends."""
     size = torch.cat([g[g != 0].abs() for g in exact]) * scale
@@ -442,12 +449,15 @@ def histogram(scale):
     )
 
 
+show(Slider("loss scale", {f"2 to the {k}": histogram(2.0**k) for k in (0, 8, 16, 24)}))
+
+
+# %%
 def off(got):
     """Distance of the first layer's gradient from the exact one, as a share of its length."""
     return ((got[0] - exact[0]).norm() / exact[0].norm()).item()
 
 
-show(Slider("loss scale", {f"2 to the {k}": histogram(2.0**k) for k in (0, 8, 16, 24)}))
 errors = {k: off(gradients(FP16, 2.0**k)) for k in (0, 8, 16)}
 print("error of the first layer's gradient:", ", ".join(f"S = 2^{k}: {e:.2%}" for k, e in errors.items()))
 assert errors[0] > 0.9 and errors[16] < 0.05
@@ -465,9 +475,11 @@ print(f"the largest scale that does not overflow: 2 to the {power}; error there 
 assert 8 < power < 40 and off(gradients(FP16, 2.0**power)) < 0.05
 print(f"bfloat16, without a scale: {off(gradients(BF16)):.2%}")
 assert off(gradients(BF16)) < 0.1
+assert all((g[e != 0] == 0).double().mean() < 1e-3 for g, e in zip(gradients(BF16), exact, strict=True))
 
 # %% [markdown]
-# bfloat16 has the exponent of float32 and loses none of these gradients, without any scale. It pays with digits.
+# bfloat16 has the exponent of float32, and these gradients do not become 0 in it, without any scale. It pays with
+# digits.
 #
 # ## Why bfloat16 stops learning
 #
@@ -481,9 +493,10 @@ for _ in range(1000):
     w16, w32 = w16 + 0.001, w32 + 0.001
 print("a thousand updates of 0.001 on a weight of 1: bfloat16", w16.item(), " float32", round(w32.item(), 3))
 assert w16 == 1.0 and abs(w32 - 2.0) < 1e-3
+assert abs(torch.tensor(0.001, dtype=BF16).item() / 0.001 - 1) < 0.005  # the update itself is held to two digits
 
 # %% [markdown]
-# The gradient was right to two digits, which is enough; what is lost is the sum. So the sum is kept elsewhere: a
+# Each update was right to two digits, which is enough; what is lost is their sum. So the sum is kept elsewhere: a
 # second copy of the weights in float32, the [master weights](#master-weights). The network computes in 16 bits with
 # rounded copies; the updates go into the master. That is why it is called [mixed precision](#mixed-precision). The
 # experiment: a small network on digits, three ways, five seeds.
@@ -516,8 +529,10 @@ def train(way, seed, steps=400, lr=0.02):
 
 
 runs = {way: [train(way, seed) for seed in range(5)] for way in ("float32", "bfloat16", "bfloat16, float32 master")}
+ends = {way: torch.tensor([one[-1] for one in losses]) for way, losses in runs.items()}
 
 
+# %% tags=["hide-input"]
 def paint_runs(ax):
     for (way, losses), colour, style in zip(runs.items(), (TRAIN, VALID, THIRD), ("-", "-", (0, (4, 2))), strict=True):
         for i, one in enumerate(losses):
@@ -526,9 +541,10 @@ def paint_runs(ax):
     ax.legend(frameon=False, fontsize=8)
 
 
-ends = {way: torch.tensor([one[-1] for one in losses]) for way, losses in runs.items()}
 words = "; ".join(f"{way} {end.mean():.3f} ± {end.std():.3f}" for way, end in ends.items())
 show(draw(paint_runs, f"Loss after 400 steps, mean and standard deviation of 5 seeds: {words}.", size=(4.8, 2.8)))
+
+# %%
 apart = {way: end - ends["float32"] for way, end in ends.items()}
 rows = [{"way": way, "loss after 400 steps": f"{end.mean():.3f} ± {end.std():.3f}"} for way, end in ends.items()]
 show(
@@ -559,6 +575,9 @@ assert out.dtype == BF16 and layer.weight.dtype == layer.weight.grad.dtype == FP
 # %% [markdown]
 # What people get wrong: they call `model.half()` or `model.bfloat16()` and train. For using a trained network that
 # may do. For training it throws away the sum of the updates, and with float16 the small gradients as well.
+#
+# So what is a number, to a computer? One of finitely many whole multiples of powers of two, the nearest to what you
+# meant; and after every operation, the nearest again.
 #
 # ## Exercises
 #
@@ -628,11 +647,13 @@ refuses(
 # %%
 def check_length(length):
     for value in (300.0, 1.0, 1e-4):
-        x = torch.full((64,), value).half()
+        x = (value * torch.linspace(-1, 0.9, 64)).half()
         want = x.double().norm().item()
         got = float(length(x))
-        assert math.isfinite(got), f"64 times {value} gives {got}: 300 squared is more than float16 holds"
-        assert abs(got - want) <= 0.01 * want, f"64 times {value} gives {got:g}, not {want:g}: are small squares lost?"
+        assert math.isfinite(got), f"64 numbers up to {value} give {got}: 300 squared is more than float16 holds"
+        assert abs(got - want) <= 0.01 * want, (
+            f"64 numbers up to {value} give {got:g}, not {want:g}: are small squares lost?"
+        )
     assert float(length(torch.zeros(8).half())) == 0, "zeros have length 0"
 
 
@@ -642,6 +663,7 @@ refuses(
     check_length,
     lambda x: x.pow(2).sum().sqrt().item(),
     lambda x: (x / x.max()).pow(2).sum().sqrt().item() * x.max().item(),
+    lambda x: x.float().sum().abs().item() / len(x) ** 0.5,
 )
 
 # %% [markdown]
