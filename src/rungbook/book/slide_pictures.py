@@ -1,6 +1,7 @@
 """The pictures of the slides, each drawn from data by the code the lessons use: here learning from data, linear models and trees.
 
-Networks are in `slide_pictures_nets`, overfitting and faults in `slide_pictures_faults`; all are in one table, `PICTURES`.
+Networks are in `slide_pictures_nets`, their training in `slide_pictures_training`, overfitting and faults in `slide_pictures_faults`; all
+are in one table, `PICTURES`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from rungbook.book import slide_pictures_faults, slide_pictures_nets
+from rungbook.book import slide_pictures_faults, slide_pictures_nets, slide_pictures_training
 from rungbook.book.slide_table import PICTURES, descend, draw, few_cars, figure, measured, picture, seeded, two_moons
 from rungbook.data.bundled import frame_of
 from rungbook.data.split import split_indices
@@ -24,7 +25,9 @@ from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, numbe
 from rungbook.recipes.book.cars import cars_table, closed_form, squared_error
 from rungbook.scratch.functional import binary_cross_entropy_with_logits, softmax
 
-assert slide_pictures_faults.PICTURES is slide_pictures_nets.PICTURES is PICTURES  # importing them fills the table
+assert (
+    slide_pictures_faults.PICTURES is slide_pictures_nets.PICTURES is slide_pictures_training.PICTURES is PICTURES
+)  # filled by importing them
 
 WEIGHT, MILEAGE = "weight (lb)", "miles per gallon"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from statistics import mean
 
@@ -32,7 +33,7 @@ def overfitting() -> Picture:
     fits = {degree: np.polynomial.Polynomial.fit(x, y, degree) for degree in (1, 5, 11)}
     errors = {d: tuple(float(np.square(f(a) - b).mean()) for a, b in ((x, y), (u[inside], v[inside]))) for d, f in fits.items()}
 
-    def panel(degree: int) -> object:
+    def panel(degree: int) -> Callable[[Axes], None]:
         def paint(ax: Axes) -> None:
             ax.plot(x, y, "o", color=TRAIN, markersize=3.5)
             ax.plot(grid, fits[degree](grid), color=VALID, linewidth=1.4)
@@ -44,7 +45,7 @@ def overfitting() -> Picture:
     said = "; ".join(f"degree {d}: {number(a)} on its own points, {number(b)} on new ones between them" for d, (a, b) in errors.items())
     return sheet(
         [panel(d) for d in fits], f"Mean squared error of polynomials through {len(x)} points. {said}.", columns=3, size=(2.2, 1.9)
-    )  # type: ignore[misc]
+    )
 
 
 @cache
@@ -148,7 +149,7 @@ def augmentation() -> Picture:
     seen = [change(image, torch.tensor([2]), epoch, 0) for epoch in range(8)]
     views = {"as it is": image, **{f"pass {i + 1}": view for i, view in enumerate(seen)}}
 
-    def panel(name: str, view: Tensor) -> object:
+    def panel(name: str, view: Tensor) -> Callable[[Axes], None]:
         def paint(ax: Axes) -> None:
             ax.imshow(view[0].permute(1, 2, 0).numpy())
             ax.set(title=name)
@@ -156,7 +157,7 @@ def augmentation() -> Picture:
 
         return paint
 
-    return sheet([panel(*pair) for pair in views.items()], _changes(image, views), columns=3, size=(1.3, 1.35))  # type: ignore[misc]
+    return sheet([panel(*pair) for pair in views.items()], _changes(image, views), columns=3, size=(1.3, 1.35))
 
 
 def _changes(image: Tensor, views: dict[str, Tensor]) -> str:
