@@ -57,6 +57,17 @@ def test_a_table_is_text_and_markdown() -> None:
         table([])
 
 
+def test_a_table_fits_a_terminal_and_loses_no_word() -> None:
+    made = table([{"what": "many words that go on and on", "why": "more of them, to no end", "n": 1}, {"what": "few", "why": "", "n": 22}])
+    assert made.fitted(200) == str(made)
+    for width in (60, 40, 30):
+        lines = made.fitted(width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert sorted(" ".join(lines).split()) == sorted(str(made).split())
+    assert made.fitted(1).splitlines()[0].split() == ["what", "why", "n"], "words are not broken, however little room there is"
+    assert made.fitted(40).splitlines()[-1].split() == ["few", "22"]
+
+
 def test_a_slider_shows_one_picture_and_escapes_names() -> None:
     made = Slider("rate <b>", {"0.1": picture("low"), "1 & 2": picture("high")}, start="1 & 2")
     page = made.html()
