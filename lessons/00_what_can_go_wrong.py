@@ -787,9 +787,9 @@ refuses(
 # ### Exercise 3: another floor
 #
 # With two classes a network has one output $z$, and the probability of the first class is the sigmoid
-# $\sigma(z) = 1 / (1 + e^{-z})$. torch's `binary_cross_entropy_with_logits` applies it and takes minus the logarithm.
-# Somebody hands it $\sigma(z)$ instead of $z$. Write `floor_of(target)`: the least loss this network can reach on
-# an example of class 1, and on one of class 0. A right answer is undercut by no $z$.
+# $\sigma(z) = 1 / (1 + e^{-z})$. torch's `binary_cross_entropy_with_logits` applies it and takes minus the logarithm
+# of the probability of the right class. Somebody hands it $\sigma(z)$ instead of $z$. Write `floor_of(target)`: the
+# number that the loss of an example of class 1, or 0, can come as near to as you like, and never below.
 
 
 # %%
