@@ -51,11 +51,11 @@ for lr in (0.001, 2 / 101, 0.0201):
 assert naive(0.0201, 200)[-1] > 1 > naive(0.001, 200)[-1]
 
 # %% [markdown]
-# One step multiplies `b` by `1 - 100 lr` and `a` by `1 - lr`. Above `lr = 2 / 100` the first factor is below -1, and `b`
-# grows without end: the steep direction sets the limit. At the limit the flat direction creeps. The best compromise
-# makes both factors equally large, at `lr = 2 / (100 + 1)`, and then every single step shrinks the distance by the
-# same factor, (100 - 1) / (100 + 1). The ratio of the largest to the smallest curvature, here 100, is the [condition
-# number](#condition-number); it decides how slow the descent is.
+# One step multiplies `b` by `1 - 100 lr` and `a` by `1 - lr`. Above `lr = 2 / 100` the first factor is below -1, and
+# `b` grows without end: the steep direction sets the limit. At the limit the flat direction creeps. The best
+# compromise makes both factors equally large, at `lr = 2 / (100 + 1)`, and then every single step shrinks the
+# distance by the same factor, (100 - 1) / (100 + 1). The ratio of the largest to the smallest curvature, here 100, is
+# the [condition number](#condition-number); it decides how slow the descent is.
 
 # %%
 shrinks = naive(2 / 101, 200)
@@ -70,8 +70,8 @@ print(
 # ## One machine, two kinds of parts
 #
 # Plain descent forgets every gradient after its step. An optimiser that remembers needs a memory for each parameter,
-# and its update splits in two: *statistics* bring the memory up to date, *steppers* move the parameter. In `rungbook.scratch.optim.stateful` every optimiser is two lists of such parts. This is all
-# of the machine:
+# and its update splits in two: *statistics* bring the memory up to date, *steppers* move the parameter. In
+# `rungbook.scratch.optim.stateful` every optimiser is two lists of such parts. This is all of the machine:
 
 # %%
 from rungbook.scratch.optim import stateful
@@ -492,9 +492,9 @@ assert torch.equal(trained(partial(late_l2, weight_decay=100.0)), trained(partia
 # ## With normalisation, weight decay is a learning rate
 #
 # If [batch normalisation](#batch-normalisation) follows a layer, or its weights themselves are normalised, then their
-# size is divided away: doubling them leaves every output as it was. What can a decay of such weights do at all? [Van Laarhoven,
-# 2017](#vanlaarhoven2017) gives the answer from one property. If $f(c\, w) = f(w)$ for every $c > 0$, then the gradient
-# at $c\, w$ is $1 / c$ of that at $w$, and it stands at a right angle to $w$:
+# size is divided away: doubling them leaves every output as it was. What can a decay of such weights do at all? [Van
+# Laarhoven, 2017](#vanlaarhoven2017) gives the answer from one property. If $f(c\, w) = f(w)$ for every $c > 0$, then
+# the gradient at $c\, w$ is $1 / c$ of that at $w$, and it stands at a right angle to $w$:
 
 
 # %%
@@ -525,10 +525,10 @@ print(f"weights times 10: same outputs, a tenth of the gradient; cosine between 
 assert abs(cosine) < 1e-10
 
 # %% [markdown]
-# So what counts for such weights is their direction, and a step of plain descent turns the direction by about $lr\, |g| / |w|$, with
-# $|g|$ itself going like $1 / |w|$. The [effective rate](#effective-learning-rate) is $lr / |w|^2$. Since the gradient
-# stands at a right angle, every step makes $|w|$ longer, and the effective rate falls by itself. Weight decay makes
-# $|w|$ shorter, and the effective rate grows. That is all it does.
+# So what counts for such weights is their direction, and a step of plain descent turns it by about
+# $lr\,|g|\,/\,|w|$, with $|g|$ itself going like $1 / |w|$. The [effective rate](#effective-learning-rate) is $lr / |w|^2$.
+# Since the gradient stands at a right angle, every step makes $|w|$ longer, and the effective rate falls by itself.
+# Weight decay makes $|w|$ shorter, and the effective rate grows. That is all it does.
 #
 # "All" can be proven. Train once with decay $\lambda$ at the rate $lr$. Train again *without any decay*, while the
 # rate of the layer grows with each step as $lr / (1 - lr\, \lambda)^{2t + 1}$ [Li and Arora, 2020](#li2020). The
