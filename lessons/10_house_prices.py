@@ -229,6 +229,7 @@ for seed in range(TIMES):
     folded.append(mean(fold_scores(houses, ridge, seed=seed)))
 
 
+# %% tags=["hide-input"]
 def paint_spread(ax):
     for row, (values, colour) in enumerate(((single, TRAIN), (folded, VALID))):
         ax.plot(
@@ -253,6 +254,8 @@ def paint_spread(ax):
 words = f"Fifteen shuffles: a single part of 146 houses gives {min(single):.4f} to {max(single):.4f},"
 words += f" five folds {min(folded):.4f} to {max(folded):.4f}."
 show(draw(paint_spread, words, size=(5.0, 2.0)))
+
+# %%
 assert stdev(single) > 5 * stdev(folded)
 
 # %% [markdown]
@@ -281,26 +284,11 @@ summary = {way: [one[way] for one in kept] for way in kept[0]}
 show(table([{"way": way, "RMSLE": f"{mean(v):.4f} ± {stdev(v):.4f}", "least": min(v)} for way, v in summary.items()]))
 assert all(a < b for a, b in zip(summary["median and a flag"], summary["column left out"], strict=True))
 assert all(a < b for a, b in zip(summary["rows with gaps left out"], summary["median and a flag"], strict=True))
+assert 0.12 < houses["LotFrontage"].isna().mean() < 0.22
 
 # %% [markdown]
 # Leaving out the rows looks best, and is a trap. The figure is that of other houses, the easier ones, whose
 # frontage is known; for one house in six it has no answer at all. Compare methods on the same rows only.
-#
-# The flag has a nice property. With a column that says "was empty", a line of least squares gives the same answers
-# *whatever* you fill in: the weight of the flag makes up for it.
-
-# %%
-flagged, target = x_first.clone(), y_first
-flag = x_first[:, 6:7]
-assert 0.1 < flag.mean() < 0.25
-other = flagged.clone()
-other[:, 0:1] += 50.0 * flag  # fill the gaps with something absurd
-by_median = torch.tensor(np.linalg.lstsq(flagged.numpy(), target.numpy(), rcond=None)[0])
-by_absurd = torch.tensor(np.linalg.lstsq(other.numpy(), target.numpy(), rcond=None)[0])
-torch.testing.assert_close(flagged @ by_median, other @ by_absurd, rtol=1e-9, atol=1e-9)
-print(
-    f"weight of the flag: {by_median[6]:+.4f} with the median, {by_absurd[6]:+.4f} with something absurd; the answers are equal"
-)
 
 # %% [markdown]
 # ## A network, trained with Adam
@@ -363,8 +351,8 @@ assert abs(mean(by_network) / mean(by_line) - 1) < 0.1 and mean(by_line) < 1.08 
 
 # %% [markdown]
 # The network does not win. It could not: in this world the logarithm of the price *is* a weighted sum of the
-# prepared columns, and ridge is already within a few hundredths of the best possible. Freedom that is not needed
-# costs variance (lesson 9).
+# prepared columns, and ridge is already within a few percent of the best possible. Freedom that is not needed costs
+# variance (lesson 9).
 #
 # And with real houses? The recipe `house_prices` averages a network with ridge. On new houses of this world it
 # has <!-- ledger: house_prices | test root_mean_squared_log_error -->0.1306 ± 0.0032<!-- / -->, ridge with the same
@@ -374,8 +362,8 @@ assert abs(mean(by_network) / mean(by_line) - 1) < 0.1 and mean(by_line) < 1.08 
 # ridge <!-- ledger: house_prices data=kaggle-house | baseline ridge root_mean_squared_log_error -->0.1401<!-- / -->,
 # a random
 # forest <!-- ledger: house_prices data=kaggle-house | baseline random_forest root_mean_squared_log_error -->0.1447<!-- / -->.
-# The network and ridge are level: the spread between splits is many times their difference. For a table of this
-# size that is the usual outcome, not a failure of the training.
+# The network and ridge are level: the spread between splits is many times their difference. So the answer to the
+# last question is no, neither here nor on the real table.
 #
 # ## What people get wrong: leaks
 #
@@ -416,12 +404,11 @@ for seed in range(20):
     flattered.append(clean - leaky)
 error = stdev(flattered) / math.sqrt(len(flattered))
 print(f"the leak flatters by {mean(flattered):+.5f} ± {error:.5f} (standard error over 20 draws)")
-assert abs(mean(flattered)) < 0.03 * LIMIT
+assert abs(mean(flattered)) < min(0.03 * LIMIT, 2.86 * error)
 
 # %% [markdown]
-# That is nothing worth the name, and not even in the direction one fears: means of inputs say next to nothing of
-# prices. It is wrong on principle, because you do not have the rows of tomorrow, but it does not explain a good
-# score.
+# That cannot be told from nothing (2.86 standard errors, 99 %): means of inputs say next to nothing of prices. It is
+# wrong on principle, because you do not have the rows of tomorrow, but it does not explain a good score.
 #
 # **Looking at the target.** A step that uses the *target* of all rows is another matter. Take 100 rows, 1,000
 # columns of pure noise and a target that is noise as well: nothing can be learned. Choose the 20 columns that
@@ -456,6 +443,7 @@ for seed in range(10):
         values.append(r2_over_folds(noise, y, seed, name == "chosen on all rows"))
 
 
+# %% tags=["hide-input"]
 def paint_leak(ax):
     for row, values in enumerate(found.values()):
         ax.plot(values, [row] * 10, "o", color=(VALID, TRAIN)[row], markersize=5, markeredgewidth=0, alpha=0.7)
@@ -470,6 +458,8 @@ def paint_leak(ax):
 
 words = ", ".join(f"{name} {mean(v):+.2f} (from {min(v):+.2f} to {max(v):+.2f})" for name, v in found.items())
 show(draw(paint_leak, f"R² of noise over ten draws: {words}.", size=(5.0, 1.7)))
+
+# %%
 assert min(found["chosen on all rows"]) > 0.2 and max(found["chosen within each fold"]) < 0.1
 
 # %% [markdown]
@@ -514,9 +504,9 @@ assert read.target.log and "tax" not in read.facts["used"] and "price_per_sqft" 
 #
 # ### Exercise 1: standardise without looking
 #
-# Write `standardise(train, test)` for two tensors `(rows, columns)`. A right answer gives the training rows mean 0 and
-# standard deviation 1 in each column, treats test rows the same way, leaves no NaN for a column that never changes,
-# and what it does to a test row does not depend on the other test rows.
+# Write `standardise(train, test)` for two tensors `(rows, columns)`. A right answer gives the training rows mean 0
+# and standard deviation 1 in each column, treats test rows the same way, leaves no NaN for a column that never
+# changes, and what it does to a test row does not depend on the other test rows.
 
 
 # %%
@@ -565,18 +555,18 @@ refuses(
 # %%
 def check_group_folds(group_folds):
     rng = np.random.default_rng(0)
-    for groups in (
-        rng.integers(0, 30, 100),
-        np.arange(20),
-        np.repeat([0, 1, 2, 3], [10, 1, 1, 1]),
-        np.array([0, 1, 2] * 8),
+    for groups, k in (
+        (rng.integers(0, 30, 100), 3),
+        (np.arange(20), 4),
+        (np.repeat([0, 1, 2, 3], [10, 1, 1, 1]), 3),
+        (np.array([0, 1, 2] * 8), 2),
     ):
-        parts = [np.asarray(p) for p in group_folds(groups, 3)]
-        assert len(parts) == 3, f"expected 3 folds, got {len(parts)}"
+        parts = [np.asarray(p, dtype=int) for p in group_folds(groups, k)]
+        assert len(parts) == k, f"expected {k} folds, got {len(parts)}"
         assert sorted(np.concatenate(parts).tolist()) == list(range(len(groups))), (
             "each row belongs to exactly one fold"
         )
-        for i in range(3):
+        for i in range(k):
             for j in range(i):
                 assert not set(groups[parts[i]]) & set(groups[parts[j]]), "a house is in two folds"
         sizes = [len(p) for p in parts]
@@ -597,6 +587,7 @@ refuses(
     lambda groups, k: np.array_split(np.arange(len(groups)), k),
     lambda groups, k: [np.flatnonzero(groups % 5 == i) for i in range(k)],
     lambda groups, k: [np.flatnonzero(groups == 0), np.flatnonzero(groups == 1), np.flatnonzero(groups > 1)],
+    lambda groups, k: group_folds(groups, 3),
 )
 
 # %% [markdown]
