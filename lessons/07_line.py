@@ -66,9 +66,11 @@ assert all(
 from rungbook.recipes.book.lines import LineRecipe
 
 print("the course:", course_figure(LineRecipe.reported[0]))
+assert min(r.value for r in LineRecipe.reported) ** 0.5 < 1e-5
 
 # %% [markdown]
-# Such a number should make you suspicious. Measured points never lie on a line to eleven digits. Read the cell with
+# Such a number should make you suspicious. A squared error of that size is a distance in the sixth decimal, and measured
+# points do not lie on a line to six decimals. Read the cell with
 # the twenty points again: `noise` is made, and nothing uses it. The course's notebook does the same. What its loss
 # measures is the rounding of float32: the last line of the cell shows that the steps have become too small to
 # change a weight.
@@ -156,6 +158,7 @@ show(table([{"way": name, "mean squared error": error} for name, error in errors
 assert errors["the best there is"] <= errors["10,000 lines"] < errors["25 lines"] < 1.1 * errors["the best there is"]
 
 
+# %% tags=["hide-input"]
 def grid_lines() -> Picture:
     """The 25 lines over the cars, the best of them thick."""
     ends = np.array([weight.min(), weight.max()])
@@ -296,7 +299,7 @@ assert abs(raw_error - held) < 1e-3
 #
 # Its largest [eigenvalue](#eigenvalue) $\lambda_{\max}$ is the curvature across the valley, its smallest
 # $\lambda_{\min}$ the one along it. A step multiplies the distance from the best line by $1 - \eta\lambda$ in each of
-# these two directions, where $\eta$ is the learning rate. Steeper than $\eta = 2/\lambda_{\max}$ and the first factor
+# these two directions, where $\eta$ is the learning rate. Take $\eta$ above $2/\lambda_{\max}$, and the first factor
 # is below $-1$: the descent explodes. So $\eta$ is bounded by the steep direction, and the flat direction must live
 # with it. What counts is the [condition number](#condition-number) $\lambda_{\max}/\lambda_{\min}$: about so many
 # steps the flat direction needs.
@@ -454,6 +457,7 @@ show(
 assert quote(KEY, "raw units", "test", MSE).mean > quote(KEY, "closed form", "test", MSE).mean + 5
 assert quote(KEY, "closed form", "test", MSE).mean > quote(KEY, "closed form", "fit", MSE).mean
 assert quote(KEY, "grid search 5 x 5", "test", MSE).mean == quote(KEY, "grid search 5 x 5", "fit", MSE).mean
+assert 3 < quote(KEY, "closed form", "test", MAE).mean < 3.5
 
 # %% [markdown]
 # The spread is that of dealing the cars anew. The cars held out are worse by the little that two parameters can
@@ -463,7 +467,7 @@ assert quote(KEY, "grid search 5 x 5", "test", MSE).mean == quote(KEY, "grid sea
 # is about three of them off.
 
 
-# %%
+# %% tags=["hide-input"]
 def held_out() -> Picture:
     """Real cars: each way's error on cars held out, and on those fitted."""
 
@@ -492,6 +496,10 @@ def held_out() -> Picture:
 show(held_out())
 
 # %% [markdown]
+# The question at the top has its answer. The best line is where both derivatives are zero; a machine finds it by
+# stepping downhill; and in pounds the steps that do not explode are too small for the flat direction, which looks
+# like an end and is none.
+#
 # ## What people get wrong
 #
 # - A flat loss is taken for the end. It may be a valley. Try another unit, or look at the size of the gradient.
