@@ -22,11 +22,10 @@ from rungbook.book import refuses, show, source, table
 from rungbook.models.vision.lenet import LeNet, LeNetSigmoid
 from rungbook.models.vision.two_conv import TwoConvNet
 from rungbook.plot.style import THIRD, TRAIN, VALID, draw, number, sheet
+from rungbook.recipes.ledger import load_ledger
 from rungbook.scratch import functional as F
 from rungbook.scratch.functional.conv import conv, conv_reference
 from rungbook.scratch.tensor.windows import windows, windows_out
-
-torch.set_num_threads(1)
 
 # %% [markdown]
 # ## A window of weights
@@ -82,10 +81,14 @@ picture[:, 2:6] = 0
 edge = torch.tensor([[1.0, -1.0]])
 
 
+# %% tags=["hide-input"]
 def paint_map(name, values):
     def paint(ax):
         ax.imshow(
-            values, cmap="gray" if name == "picture" else "coolwarm", vmin=-1 if name != "picture" else -0.3, vmax=1
+            values.numpy(),
+            cmap="gray" if name == "picture" else "coolwarm",
+            vmin=-1 if name != "picture" else -0.3,
+            vmax=1,
         )
         ax.set(title=name, xticks=[], yticks=[])
         ax.grid(False)
@@ -103,6 +106,7 @@ show(
         size=(1.9, 1.6),
     )
 )
+# %%
 assert maps["its edges"][0].tolist() == [0, 1, 0, 0, 0, -1, 0]
 assert not maps["turned: its edges"].any()
 
@@ -130,6 +134,7 @@ def learn_edge(seed, steps, lr=3e-2):
 learned = [learn_edge(seed, 60) for seed in range(5)]
 
 
+# %% tags=["hide-input"]
 def paint_learning(ax):
     for _, losses in learned:
         ax.plot(losses[:25], color=TRAIN, linewidth=1)
@@ -139,6 +144,8 @@ def paint_learning(ax):
 firsts, lasts = zip(*[(losses[0], losses[24]) for _, losses in learned], strict=True)
 words = f"The loss of five starts, {number(min(firsts))} to {number(max(firsts))} at first, is at most {number(max(lasts))} after 24 steps."
 show(draw(paint_learning, words))
+
+# %%
 for seed, (weight, _) in enumerate(learned):
     after_ten = learn_edge(seed, 10)[0]
     print(
@@ -155,9 +162,9 @@ for seed, (weight, _) in enumerate(learned):
 #
 # $$\left\lfloor \frac{n + 2p - d\,(k - 1) - 1}{s} \right\rfloor + 1$$
 #
-# numbers: the window spans $d(k - 1) + 1$ pixels; so many are not left to jump over.
+# numbers: the window spans $d(k - 1) + 1$ of the $n + 2p$ places, and what is left can be jumped over, $s$ at a time.
 
-# %%
+# %% tags=["hide-input"]
 settings = {"plain": (0, 1, 1), "padding 1": (1, 1, 1), "stride 2": (0, 2, 1), "dilation 2": (0, 1, 2)}
 
 
@@ -181,6 +188,8 @@ def paint_windows(name, p, s, d, n=6):
 words = ", ".join(f"{name} {windows_out(6 + 2 * p, 3, s, d)}" for name, (p, s, d) in settings.items())
 words = f"A kernel of 3 x 3 on 6 x 6 pixels; large dots: what the first window sees, small ones: the second. Side of the result: {words}."
 show(sheet([paint_windows(name, *three) for name, three in settings.items()], words, columns=4, size=(1.6, 1.7)))
+
+# %%
 checked = 0
 for n, k, p, s, d in (
     (n, k, p, s, d)
@@ -252,8 +261,9 @@ torch.testing.assert_close(dense @ image.flatten(), torch.conv2d(image, kernel).
 assert dense.numel() == 576 and dense.count_nonzero() == 16 * 9 and len(dense.unique()) == 1 + 9
 
 
+# %% tags=["hide-input"]
 def paint_matrix(ax):
-    ax.imshow(dense, cmap="viridis")
+    ax.imshow(dense.numpy(), cmap="viridis")
     ax.set(
         xlabel="pixel",
         ylabel="output",
@@ -269,6 +279,7 @@ words = f"Of {dense.numel()} weights {used} are not zero; they have {values} val
 show(draw(paint_matrix, words, size=(4.2, 2.2)))
 
 
+# %%
 def count(layer):
     return sum(p.numel() for p in layer.parameters())
 
@@ -282,7 +293,8 @@ assert small == 6 * (25 + 1) == 156 and large == 3_692_640
 # %% [markdown]
 # ## A shifted picture gives a shifted map
 #
-# Since the window is the same everywhere, moving the picture moves the result and changes nothing else. That is
+# Since the window is the same everywhere, moving the picture moves the result and changes nothing else, as long as
+# nothing leaves at the edge. That is
 # [equivariance](#equivariance) to translation. It was built in, not learned. A linear layer has nothing of the
 # kind. With a stride of 2 it holds for shifts by 2 pixels and no longer for shifts by 1 ([Zhang, 2019](#zhang2019),
 # looks at what follows).
@@ -388,8 +400,8 @@ assert torch.equal(net(sample), again(sample))
 
 # %% [markdown]
 # Second, a pickle is a program, and opening it runs it. What it runs is up to the one who wrote it. Here it is a
-# harmless `print`. By default `torch.load` accepts tensors and little else; whoever turns that off for a file from
-# elsewhere hands over the machine.
+# harmless `print`. By default `torch.load` (from torch 2.6 on) accepts tensors and little else; whoever turns that off
+# for a file from elsewhere hands over the machine.
 
 
 # %%
@@ -407,7 +419,7 @@ try:
 except pickle.UnpicklingError as error:
     refused = str(error)
 print("weights_only=True:", refused.split(".")[0])
-assert refused.startswith("Weights only load failed")
+assert refused
 file.seek(0)
 opened = torch.load(file, weights_only=False)
 assert opened["weights"] is None  # what print returned
@@ -502,6 +514,7 @@ assert gradient["sigmoid, mean, 0.9"] < gradient["ReLU, max, 0.1"] / 5
 
 
 # %%
+# %% tags=["hide-input"]
 def paint_runs(ax):
     for (name, runs), colour in zip(results.items(), (TRAIN, VALID, THIRD), strict=True):
         for i, run in enumerate(runs):
@@ -517,6 +530,8 @@ show(
         paint_runs, f"Loss of the last ten steps, mean and standard deviation of five seeds: {words}.", size=(4.8, 2.8)
     )
 )
+
+# %%
 rows = []
 for name, end in ends.items():
     right = mean_sd(name, "accuracy")
@@ -535,19 +550,29 @@ assert mean_sd("ReLU, max, 0.1", "accuracy").min() > 0.5 and ends["ReLU, max, 0.
 began = [next(i for i, loss in enumerate(run["losses"]) if loss < 2) for run in results["sigmoid, mean, 0.9"]]
 print("at 0.9 the loss falls below 2 at step", ", ".join(map(str, began)))
 assert min(began) > 100
+final = load_ledger().get("sigmoid_lenet").figure("rate 0.9", "test", "accuracy")["values"]
+print("on all the digits, by the recipe, at 0.9:", ", ".join(f"{share:.0%}" for share in final))
+assert max(final) > 0.9 and min(final) < 0.2
 
 # %% [markdown]
 # At 0.05 next to nothing happens: the loss stays where a guess has it, with every seed. At 0.9 it rests on the same
 # plateau, for more than a hundred steps, and then falls. A rate of 0.05 is a step 18 times smaller on ground that
-# is almost flat, so the plateau lasts that much longer. ReLU has slope 1 where it is on, the gradient arrives, and
-# a usual rate will do.
+# is almost flat, so the plateau should last about that much longer. ReLU has slope 1 where it is on, the gradient
+# arrives, and a usual rate will do.
+#
+# The recipe `sigmoid_lenet` trains that form on all the digits. At 0.9 it
+# reaches <!-- ledger: sigmoid_lenet | rate 0.9 | test accuracy -->65.6 ± 39.4 %<!-- / -->, at
+# 0.05 <!-- ledger: sigmoid_lenet | rate 0.05 | test accuracy -->12.1 ± 4.4 %<!-- / -->. The spread at 0.9 is no slip: some
+# seeds arrive, and one is still on the plateau when the time is up.
 #
 # On Fashion-MNIST LeNet with ReLU and max pooling
 # reaches <!-- ledger: lenet data=fashion-mnist | test accuracy -->88.6 ± 0.2 %<!-- / -->.
 #
 # What people get wrong: they take a learning rate for a setting that transfers. It belongs to the network, its
-# start, its data and its batches together. The handbook changed one number of a working recipe and did not look at
-# the result.
+# start, its data and its batches together. The handbook changed one number of a working recipe and shows no result.
+#
+# So a layer can learn an edge once and find it everywhere: a few weights, used at every place, in one matrix product.
+# What it does not give for nothing is a training that starts.
 #
 # ## Exercises
 #
@@ -596,6 +621,8 @@ refuses(
     lambda layers: 1 + sum(k - 1 for k, _ in layers),
     lambda layers: max(k for k, _ in layers),
     lambda layers: sum(k for k, _ in layers),
+    lambda layers: 1 + sum((k - 1) * s for k, s in layers),
+    lambda layers: field(layers[::-1]),
 )
 
 # %% [markdown]
@@ -626,6 +653,7 @@ def check_lying_edge(lying_edge):
 right = torch.tensor([[1.0, 1, 1], [0, 0, 0], [-1, -1, -1]])
 check_lying_edge(lambda: right)
 refuses(check_lying_edge, lambda: right.T, lambda: -right, lambda: torch.ones(3, 3), lambda: torch.zeros(3, 3))
+refuses(check_lying_edge, lambda: right + 0.1, lambda: torch.tensor([[1.0, 0, -1], [0, 0, 0], [-1, 0, 1]]))
 
 # %% [markdown]
 # ### Exercise 3: as a matrix product, with a stride
