@@ -211,6 +211,7 @@ rule = np.array([((s.x.sum(1) < 0) == (s.y == 1)).mean() for s in sets])
 assert abs((rule >= 0.968 - 1e-9).mean() - chance) < 0.05
 
 
+# %% tags=["hide-input"]
 def paint(ax):
     ax.hist(rule, bins=np.arange(0.9353, 0.99, 1 / 375), color=TRAIN, alpha=0.6)
     ax.axvline(best, color=THIRD)
@@ -304,6 +305,7 @@ assert conditions["raw units"] > 1e8 and conditions["standardised"] < 10
 assert curves["raw units"][-1] > 0.6 and curves["standardised"][-1] < 0.08
 
 
+# %% tags=["hide-input"]
 def paint(ax):
     for (name, losses), colour, line in zip(curves.items(), (VALID, TRAIN), ((0, (4, 1.2)), "-"), strict=True):
         ax.plot(range(1, 1001), losses[1:], color=colour, linestyle=line)
@@ -409,8 +411,8 @@ for name in ("3 sigmoid units", "10 sigmoid units"):
     assert not found.better
 
 # %% [markdown]
-# Not distinguishable: 26 wines cannot say more. Where nothing shows that the bend is needed, the line is the answer
-# to give; it has three numbers and each can be read.
+# Not distinguishable: 26 wines cannot say more. So nothing here shows that a network sees a border that the line
+# misses, and the line is the answer to give. It has three numbers, and each can be read.
 #
 # ## Where the weights have no end
 #
@@ -427,8 +429,9 @@ for d, way in ways.items():
 
 # %% [markdown]
 # Every right answer can be made surer: doubling $w$ lowers the loss, and nothing stops it. Near the border stand
-# the points at $\pm 1$, half of all, each with the slope $e^{-w}$ for large $w$. So $dw/dt = \frac{1}{2} e^{-w}$, which
-# is solved by $w = \log(t / 2)$: each factor of ten in steps adds $\log 10 = 2.303$, without end ([Soudry et al.,
+# the points at $\pm 1$, half of all, each with the slope $e^{-w}$ for large $w$. So $dw/dt = \frac{1}{2} e^{-w}$,
+# which is solved by $w = \log(t / 2)$: each factor of ten in steps adds $\log 10 = 2.303$, without end
+# ([Soudry et al.,
 # 2018](#soudry2018) prove it for any separable data). [Weight decay](#weight-decay) pulls with $\lambda w$, and where
 # the two pulls are equal the weights stay.
 
@@ -439,6 +442,7 @@ pull = sum(a / (1 + math.exp(a * held[-1])) for a in (1, 2)) / 2  # mean of |x| 
 assert abs(held[-1] - held[1000]) < 1e-9 and abs(pull - decay * held[-1]) < 1e-9
 
 
+# %% tags=["hide-input"]
 def paint(ax):
     some = np.unique(np.geomspace(1, 10_000, 60).astype(int))
     for (d, way), colour, line in zip(ways.items(), (VALID, TRAIN), ("-", (0, (4, 1.2))), strict=True):
@@ -487,7 +491,9 @@ for name in sizes:
     print(
         f"cross-entropy on the other half {np.mean(tested[name]):.3f} ± {np.std(tested[name], ddof=1):.3f}, largest {max(tested[name]):.3f}"
     )
-print(compare(tested["decay 0.01"], tested["no decay"], metric="log_loss", names=("decay 0.01", "no decay")).words)
+found = compare(tested["decay 0.01"], tested["no decay"], metric="log_loss", names=("decay 0.01", "no decay"))
+print(found.words)
+assert not found.better
 assert all(a > 2 * b for a, b in zip(sizes["no decay"], sizes["decay 0.01"], strict=True))
 assert max(tested["decay 0.01"]) < max(tested["no decay"])
 
