@@ -64,7 +64,8 @@ torch.testing.assert_close(F.softmax(z[:, :2], dim=1)[:, 0], torch.sigmoid(z[:, 
 # $$L = -\log p_y = \log \sum_j e^{z_j} - z_y$$
 #
 # The first term is called [log-sum-exp](#log-sum-exp). Computed as it stands, $e^{1000}$ is infinite. Take the
-# largest score $m$ out first: $\log \sum_j e^{z_j} = m + \log \sum_j e^{z_j - m}$, and the largest power is $e^0 = 1$.
+# largest score $m$ out first: $\log \sum_j e^{z_j} = m + \log \sum_j e^{z_j - m}$, and the largest power is
+# $e^0 = 1$.
 
 # %%
 from rungbook.scratch.tensor.stable import logsumexp
@@ -214,7 +215,8 @@ for seed in range(5):
 show(variants({name: {"test": values} for name, values in accuracy.items()}, name="accuracy"))
 for one, other in (("50 units", "softmax regression"), ("500 units", "50 units"), ("500 units", "random forest")):
     print(compare(accuracy[one], accuracy[other], metric="accuracy", names=(one, other)).words)
-assert all(0.95 < mean(values) < 0.99 for values in accuracy.values())
+means = [mean(values) for values in accuracy.values()]
+assert min(means) > 0.95 and max(means) - min(means) < 0.025
 
 # %% [markdown]
 # Four methods within two points, and 450 easy digits do not tell these apart. Harder pictures do.
@@ -261,7 +263,7 @@ for name in ("50 units", "300 units"):
     of_net = load_ledger().get(nets).figure(name, "test", "accuracy")["values"]
     found = compare(of_net, of_trees, metric="accuracy", names=(name, "900 trees"))
     print(found.words)
-    assert name != "50 units" or found.better == "900 trees"
+    assert found.better == ("900 trees" if name == "50 units" else "")
 
 # %% [markdown]
 # The forest beats the small network, and the larger one catches up. The forest is the baseline that a network has
@@ -376,9 +378,11 @@ show(table(rows))
 # On all of MNIST, with true labels, the turn is slight:
 
 # %%
-from rungbook.recipes.book.first import TooLong
+from rungbook.recipes.book.first import FullyConnected, MLPRecipe, SoftmaxRegressionRecipe, TooLong
 
 assert [r.value for r in TooLong.reported] == [0.1244, 0.156]
+assert FullyConnected.reported[0].value == 0.97 and MLPRecipe.reported[-1].value == 0.854  # what the courses report
+assert "0.83 to 0.85" in SoftmaxRegressionRecipe.reported[0].fault
 key = "too_long data=mnist"
 kept = load_ledger().get(key)
 for variant in ("5 epochs", "20 epochs", "20 epochs, best kept"):
