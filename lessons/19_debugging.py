@@ -13,6 +13,8 @@ minutes = 60
 import io
 import math
 import pdb
+import traceback
+import warnings
 from functools import partial
 from itertools import pairwise
 from statistics import mean, stdev
@@ -63,9 +65,9 @@ def accuracy(model, x=valid_x, y=valid_y):
 # ## Five kinds of faults
 #
 # [Humbatova et al., 2020](#humbatova2020) read 1,059 commits, issues and questions about deep-learning programs and
-# interviewed 20 developers. The faults they found fall into five groups: the model, tensors and inputs, training,
-# the use of a GPU, and the use of an API. Here is one of each. None of the five raises an error here, and beside
-# each stands a line that sees it.
+# interviewed 20 researchers and practitioners. The faults they found fall into five groups: the model, tensors and
+# inputs, training, the use of a GPU, and the use of an API. Here is one of each. None of the five raises an error
+# here, and beside each stands a line that sees it.
 
 
 # %%
@@ -109,8 +111,8 @@ assert all(seen for *_, seen in faults)
 # ## What can be tested?
 #
 # You do not know what a network should answer, so you cannot compare with the right answer. But you know
-# *properties*: things that hold for every correct program. Here are six, some of them tried on a program that has
-# them and on one that has not:
+# *properties*: things that hold for every correct program. Here are six; the third and the fourth are tried on a
+# program that lacks them, too:
 
 
 # %%
@@ -248,6 +250,7 @@ assert abs(start - math.log(10)) < 0.15 and abs(mean(curves["zeros as input"][-2
 assert curves["one batch of 64"][-1] < 0.05 and accuracy(real) > 0.9
 
 
+# %% tags=["hide-input"]
 def paint(ax):
     for (name, losses), colour in zip(curves.items(), (TRAIN, VALID, THIRD), strict=True):
         ax.plot(range(1, len(losses) + 1), losses, color=colour, linewidth=1.2, label=name)
@@ -269,7 +272,7 @@ show(draw(paint, f"The loss over 230 steps: {ends}.", size=(4.2, 2.6)))
 
 
 # %%
-def gradients_left(forget):
+def no_gradients_left(forget):
     model = make()
     fit_once = F.cross_entropy(model(a), train_y[:8])
     fit_once.backward()
@@ -316,7 +319,12 @@ checks = [
         torch.equal(dropping(a), dropping(a)),
         torch.equal(dropping.eval()(a), dropping(a)),
     ),
-    ("no zero_grad", "before backward all p.grad are None", gradients_left(forget=False), gradients_left(forget=True)),
+    (
+        "no zero_grad",
+        "before backward all p.grad are None",
+        no_gradients_left(forget=False),
+        no_gradients_left(forget=True),
+    ),
     (
         "softmax before the loss",
         "rows of the output do not sum to 1",
@@ -422,8 +430,8 @@ assert min(good) > max(low) + 0.1 and min(good) > max(high) + 0.1
 #
 # Most errors with a message are about shape or type. torch's messages come from the place where it broke, deep
 # inside, and are about matrices. rungbook runs the first batch before training, finds the layer or the row at
-# fault, and says what was found, what is needed and what to do (`rungbook.learner.diagnose`). The same six
-# mistakes, told by both:
+# fault, and says what was found, what is needed and what to do (`rungbook.learner.diagnose`). Six such mistakes, told
+# by both:
 
 
 # %%
@@ -452,8 +460,6 @@ mistakes = {
     "prediction (64, 1), target (64)": (x, y.float(), regress, nn.MSELoss()),
 }
 answers = {}
-import warnings
-
 for what, (inputs, targets, model, loss) in mistakes.items():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of the last one, which is all it does
@@ -509,8 +515,8 @@ show(table(rows))
 # %% [markdown]
 # **The debugger afterwards.** When something fails in a function of a function, the values are still there: the
 # traceback holds every frame. In a notebook, type `%debug` in the next cell; in a terminal,
-# `python -m pdb program.py`. Below the commands are given beforehand. `where` shows the calls, `up` goes to the
-# caller, `p` prints:
+# `python -m pdb program.py`. Below the commands are given beforehand. `up` goes to the caller, as
+# often as it takes to reach our own code, and `p` prints:
 
 
 # %%
@@ -528,10 +534,10 @@ try:
     Block()(train_x[:2].view(-1, 1, 8, 8))
 except RuntimeError as error:
     frames = error.__traceback__
+    calls = [type(frame.f_locals.get("self")).__name__ for frame, _ in traceback.walk_tb(frames)]
+    ups = ["up"] * calls[::-1].index("Block")
     print("error:", error)
-    commands = (
-        "\n".join(["up", "up", "up", "p type(self).__name__, features.shape", "p self.head.in_features", "quit"]) + "\n"
-    )
+    commands = "\n".join([*ups, "p type(self).__name__, features.shape", "p self.head.in_features", "quit"]) + "\n"
     out = io.StringIO()
     debugger = pdb.Pdb(stdin=io.StringIO(commands), stdout=out, readrc=False)
     debugger.reset()
@@ -605,7 +611,7 @@ for name, (layers, gradients) in inside.items():
 show(table(rows))
 assert min(reached["He"]) > max(max(found) for name, found in reached.items() if name != "He") + 0.3
 
-# %%
+# %% tags=["hide-input"]
 colours = dict(zip(ways, (TRAIN, THIRD, FOURTH, VALID), strict=True))
 
 
@@ -699,7 +705,11 @@ assert deaths[0]["share"] < 0.2 and deaths[2]["share"] > deaths[0]["share"] + 0.
 #
 # Bloom's levels order what one can do with a thing learnt: remember, understand, apply, analyse, evaluate, create
 # ([Bloom et al., 1956](#bloom1956); in this form [Anderson and Krathwohl, 2001](#anderson2001)). Reading this
-# lesson brings you to the second, and the exercises below to the next ones.
+# lesson brings you to the second, and the exercises below to the next ones. It helps to write down what a cell will
+# print before you run it: a surprise shows what you had not understood.
+#
+# So, how do you find a mistake that says nothing? You say beforehand what must hold (a loss at the start, a batch
+# learnt by heart, samples that stay apart, signals of even size) and let one line check each.
 #
 # ## Exercises
 #
@@ -718,11 +728,12 @@ def check_starts_right(starts_right):
     loud = nn.Sequential(nn.Linear(64, 10))
     nn.init.normal_(loud[0].weight, std=1.0)
     nn.init.zeros_(three[0].weight)
-    assert starts_right(make(), train_x, train_y) is True, "ten classes: the loss is near ln 10"
-    assert starts_right(three, x, y) is True, "three classes: the loss is ln 3"
-    assert starts_right(loud, train_x, train_y) is False, (
-        "weights of standard deviation 1: the network is sure of nonsense"
-    )
+    assert starts_right(make(), train_x, train_y), "ten classes: the loss is near ln 10"
+    assert starts_right(three, x, y), "three classes: the loss is ln 3"
+    assert not starts_right(loud, train_x, train_y), "weights of standard deviation 1: the network is sure of nonsense"
+    with torch.no_grad():
+        three[0].bias += torch.tensor([3.0, 0.0, 0.0])
+    assert not starts_right(three, x, y), "three classes, and the network prefers the first: compare with ln 3"
     model = make(0, nn.Dropout(0.9))
     starts_right(model, train_x, train_y)
     assert model.training and model[0].weight.grad is None, "the model was changed: mode or gradients"
@@ -741,6 +752,11 @@ def starts_right(model, x, y, classes=None, mode=True):
 check_starts_right(starts_right)
 refuses(
     check_starts_right, partial(starts_right, classes=10), partial(starts_right, mode=False), lambda model, x, y: True
+)
+refuses(
+    check_starts_right,
+    lambda model, x, y: F.cross_entropy(model(x), y).item() < 3,
+    lambda model, x, y: F.cross_entropy(model(x), y).backward() is None and starts_right(model, x, y),
 )
 
 # %% [markdown]
@@ -767,11 +783,9 @@ class Running(nn.Module):
 
 def check_looks_ahead(looks_ahead):
     x = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
-    assert looks_ahead(Running("so far"), x) is False, "the mean so far is allowed"
-    assert looks_ahead(Running("all"), x) is True, "the mean over everything sees the future"
-    assert looks_ahead(Running("next"), x) is True, (
-        "each place sees the next: look at every t, not at the first or last only"
-    )
+    assert not looks_ahead(Running("so far"), x), "the mean so far is allowed"
+    assert looks_ahead(Running("all"), x), "the mean over everything sees the future"
+    assert looks_ahead(Running("next"), x), "each place sees the next: look at every t, not at the first or last only"
 
 
 # %% tags=["solution"]
@@ -798,7 +812,14 @@ refuses(
 
 # %%
 def check_padding_for(padding_for):
-    for size, kernel, stride, padding in [(28, 5, 1, 2), (32, 4, 2, 1), (28, 3, 2, 0), (7, 3, 2, 1), (5, 5, 1, 4)]:
+    for size, kernel, stride, padding in [
+        (28, 5, 1, 2),
+        (32, 4, 2, 1),
+        (28, 3, 2, 0),
+        (7, 3, 2, 1),
+        (5, 5, 1, 4),
+        (10, 3, 4, 1),
+    ]:
         out = nn.Conv1d(1, 1, kernel, stride, padding)(torch.zeros(1, 1, size)).shape[-1]
         got = padding_for(size, kernel, stride, out)
         assert got is not None and got >= 0, f"{size} -> {out} is reached with padding {padding}, not {got}"
@@ -807,6 +828,7 @@ def check_padding_for(padding_for):
         )
         assert got <= padding, f"padding {padding} is enough for {size} -> {out}, not {got}"
     assert padding_for(8, 4, 1, 8) is None, "an even window at stride 1 never keeps the size"
+    assert padding_for(28, 3, 1, 10) is None, "padding never makes the result smaller"
 
 
 # %% tags=["solution"]
@@ -823,6 +845,8 @@ refuses(
     lambda s, k, st, o: k // 2,
     lambda s, k, st, o: ((o - 1) * st + k - s) // 2,
     lambda s, k, st, o: None,
+    lambda s, k, st, o: max(0, -(-((o - 1) * st + k - s) // 2)),
+    lambda s, k, st, o: next((p for p in range(99, -1, -1) if windows_out(s + 2 * p, k, st) == o), None),
 )
 
 # %% [markdown]
