@@ -11,6 +11,7 @@ minutes = 60
 
 # %%
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -162,7 +163,8 @@ class Folder(own.Dataset):
 
     def __getitem__(self, i):
         path, label = self.files[i]
-        pixels = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)  # (3, H, W)
+        with Image.open(path) as picture:
+            pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)  # (3, H, W)
         return (self.transform(pixels) if self.transform else pixels), label
 
 
@@ -205,8 +207,9 @@ for loader in (torch_data.DataLoader, own.DataLoader):
 from rungbook.data.pil import fit
 
 show(source(fit))
+# %% tags=["hide-input"]
 chosen = [
-    next(i for i, (p, k) in enumerate(folder.files) if k == c and abs(np.divide(*Image.open(p).size) - 1) > 0.3)
+    next(i for i, (_, k) in enumerate(folder.files) if k == c and abs(np.divide(*folder[i][0].shape[1:]) - 1) > 0.3)
     for c in range(3)
 ]
 three = [folder[i][0].permute(1, 2, 0).numpy() for i in chosen]
@@ -240,6 +243,7 @@ show(
 )
 
 
+# %%
 def resized(pixels: Tensor) -> Tensor:
     return torch.from_numpy(np.array(fit(pixels.permute(1, 2, 0).numpy(), 32, 32))).permute(2, 0, 1)
 
@@ -453,8 +457,9 @@ assert torch.equal(padded, torch.nn.utils.rnn.pad_sequence([row for row, _ in te
 print("a batch:", tuple(padded.shape), "lengths", lengths.tolist())
 
 
+# %% tags=["hide-input"]
 def paint_padded(ax):
-    ax.imshow((padded > 0).int(), cmap="Blues", vmin=0, vmax=2, aspect="auto")
+    ax.imshow((padded > 0).int().numpy(), cmap="Blues", vmin=0, vmax=2, aspect="auto")
     for i, row in enumerate(padded.tolist()):
         for j, k in enumerate(row):
             if k:
@@ -510,9 +515,10 @@ show(
     )
 )
 assert apart[30] < 1e-3 * apart[0] and apart[300] < 1e-3 * apart[0]
-assert max(packed_apart.values()) - min(packed_apart.values()) < 1e-6 and abs(packed_apart[0] - apart[0]) < 1e-6
+assert max(packed_apart.values()) - min(packed_apart.values()) < 1e-5 and abs(packed_apart[0] - apart[0]) < 1e-5
 
 
+# %% tags=["hide-input"]
 def paint_forgetting(ax):
     ax.plot(list(apart), [max(d, 1e-9) for d in apart.values()], "o-", color=VALID)
     ax.plot(list(packed_apart), list(packed_apart.values()), "s-", color=TRAIN)
@@ -534,19 +540,28 @@ show(draw(paint_forgetting, said))
 # ## Helpers that fetch
 #
 # Opening and decoding a picture takes time, and the network waits. Worker processes fetch the next batches
-# meanwhile. They are processes, not threads, each with its own copy of the dataset. Batches are dealt out in turn
-# and come back in order, so that the *order* does not depend on their number. Random draws inside the dataset do:
+# meanwhile. They are processes, not threads, each with its own copy of the dataset. Batches are dealt out in turn and
+# come back in order, so that the *order* does not depend on their number. Random draws inside the dataset do. (Under
+# macOS and Windows a worker starts afresh and imports the dataset's class. It does not see the cells of a notebook, so
+# the class stands in a file.)
 
 
 # %%
-class Noisy(own.Dataset):
-    """Sample i is i, a random number, and the process that made it."""
+(Path(temporary.name) / "noisy.py").write_text(
+    """
+import os, torch
 
+class Noisy(torch.utils.data.Dataset):
+    "Sample i is i, a random number, and the process that made it."
     def __len__(self):
         return 64
-
     def __getitem__(self, i):
         return i, torch.rand(()), os.getpid()
+""",
+    encoding="utf-8",
+)
+sys.path.insert(0, temporary.name)
+from noisy import Noisy
 
 
 def epoch(loader, workers: int) -> list[Tensor]:
@@ -599,6 +614,7 @@ for e in range(2):
     for (xa, ya), (xb, yb) in zip(*(feed.batches(e) for feed in feeds), strict=True):
         assert torch.equal(xa, xb) and torch.equal(ya, yb)
 print("two epochs, flips and crops included: the same batches with 0 and with 2 workers")
+sys.path.remove(temporary.name)
 temporary.cleanup()  # the folder of pictures goes
 
 # %% [markdown]
@@ -654,26 +670,7 @@ show(
     )
 )
 
-
-def paint_ratios(ax):
-    for i, r in enumerate(ratios.values()):
-        ax.plot(r, [i] * len(r), "o", color=TRAIN, markersize=4, alpha=0.6, markeredgewidth=0)
-        ax.plot([median(r)] * 2, [i - 0.25, i + 0.25], color=VALID)
-    ax.set_xscale("log")
-    ax.set_yticks(range(len(ratios)), list(ratios))
-    ax.set_ylim(len(ratios) - 0.5, -0.5)
-    ax.xaxis.set_major_formatter(lambda value, _: number(value))
-    ax.set_xlabel("times the bare gather (logarithmic)")
-
-
-said = ", ".join(f"{name} {median(r):.1f}" for name, r in ratios.items())
-show(
-    draw(
-        paint_ratios,
-        f"Time of an epoch over that of the bare gather, median of {turn} rounds: {said}.",
-        size=(4.8, 1.9),
-    )
-)
+assert min(median(ratios[name]) for name in ratios if "Loader" in name) > 2 * median(ratios["our feed"])
 
 # %% [markdown]
 # So for tensors in memory use a feed that gathers whole batches; for files that must be opened and decoded use a
@@ -681,7 +678,10 @@ show(
 #
 # ## What people get wrong
 #
-# - `os.listdir` without `sorted`: other class numbers on another machine.
+# Nothing below raises an error, which is where the opening question ends: what stops with a message, as pictures of two
+# sizes, is found the same day; these are not.
+#
+# - Files listed without `sorted`: other class numbers on another machine.
 # - One dataset under both parts of a split, and with it one transform.
 # - A split with replacement, or copies on both sides: the score is too good.
 # - Mean and deviation computed over all pictures, the test part among them, or taken from ImageNet for pictures of
@@ -716,7 +716,11 @@ def collate_left(batch, side="left", turn=False):
 
 check_collate_left(collate_left)
 refuses(
-    check_collate_left, lambda batch: collate_left(batch, side="right"), lambda batch: collate_left(batch, turn=True)
+    check_collate_left,
+    lambda batch: collate_left(batch, side="right"),
+    lambda batch: collate_left(batch, turn=True),
+    lambda batch: (collate_left(batch)[0], [label for _, label in batch]),
+    lambda batch: (collate_left(batch)[0].T, collate_left(batch)[1]),
 )
 
 # %% [markdown]
@@ -738,6 +742,7 @@ def check_buckets(buckets):
     batches = [list(b) for b in buckets(lengths, 32, seeded(1))]
     assert sorted(i for b in batches for i in b) == list(range(640)), "every index exactly once"
     assert max(map(len, batches)) <= 32, "a batch is too large"
+    assert len(batches) <= 24, f"{len(batches)} batches: 20 full ones hold all, and small ones waste time"
     at_random = padding([b.tolist() for b in torch.randperm(640, generator=seeded(2)).split(32)])
     assert padding(batches) < at_random / 2, f"{padding(batches)} places of padding, a random order has {at_random}"
     assert [list(b) for b in buckets(lengths, 32, seeded(3))] != batches, (
@@ -760,6 +765,8 @@ refuses(
     ],
     lambda lengths, size, generator: [b.tolist() for b in torch.tensor(lengths).argsort().split(size)],
     lambda lengths, size, generator: buckets(lengths, size, generator)[:-1],
+    lambda lengths, size, generator: buckets(lengths, 1, generator),
+    lambda lengths, size, generator: buckets(lengths, 2 * size, generator),
 )
 
 # %% [markdown]
@@ -782,6 +789,8 @@ def check_split_groups(split_groups):
             f"{len(valid) / 1000:.0%} of the samples in the second part, 20 % were asked for"
         )
     assert set(parts[0][1]) != set(parts[1][1]), "the generator changes nothing"
+    half = len(split_groups(groups, 0.5, seeded(1))[1]) / 1000
+    assert 0.4 < half < 0.6, f"{half:.0%} of the samples in the second part, 50 % were asked for"
 
 
 # %% tags=["solution"]
@@ -801,6 +810,7 @@ refuses(
     lambda groups, share, generator: split_groups(groups, share, generator, by_group=False),
     lambda groups, share, generator: split_groups(groups, 1 - share, generator),
     lambda groups, share, generator: split_groups(groups, share, seeded(0)),
+    lambda groups, share, generator: split_groups(groups, 0.2, generator),
 )
 
 # %% [markdown]
