@@ -13,7 +13,7 @@ from rungbook.book.lesson import RUNGS, Lesson, find, lessons, read
 from rungbook.book.notebook import is_hidden, notebook, text_of
 from rungbook.book.site import about, repository_of
 from rungbook.errors import UsageError
-from rungbook.recipes.coverage import check_ids, ids_in
+from rungbook.recipes.coverage import check_ids, covered, ids_in
 
 LINK = re.compile(r"\]\(#([^)]*)\)")
 ROLE = re.compile(r"\{[a-z:]+\}`|^:::|^```\{", re.MULTILINE)
@@ -106,6 +106,32 @@ def test_the_notebook_to_take_along_has_no_hidden_cells_and_is_the_same_each_tim
 
 def is_hidden_json(cell: dict) -> bool:
     return bool({"about", "solution"} & set(cell["metadata"].get("tags", ())))
+
+
+NUMBERS: dict[str, list[int]] = {
+    "F": [*range(1, 18)],
+    "W": [2, 4],
+    "L": [*range(1, 14)],
+    "M": [*range(1, 15)],
+    "O": [1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13],
+    "D": [1, 2],
+    "V": [1, 2],
+    "B": [*range(1, 7)],
+}
+FIRST_PART = [f"{section}{number:02}" for section, numbers in NUMBERS.items() for number in numbers]
+"""Rows that the book's first part covers."""
+NO_RESULT = {"F06", "F12", "F13", "O09", "O11", "O13", "B01", "B02", "B03", "B05", "B06"}
+"""Rows for which the courses state no result that could be measured: code, texts, links, plots."""
+
+
+def test_the_first_part_covers_its_rows() -> None:
+    table = covered()
+    assert not [row for row in FIRST_PART if not table[row]["lesson"]]
+    assert not [row for row in FIRST_PART if row not in NO_RESULT and not table[row]["recipe"] + table[row]["test"]]
+
+
+def test_lesson_zero_exposes_six_faults_and_more() -> None:
+    assert len([id for id in lessons()[0].covers if id.startswith("S")]) >= 6
 
 
 GOOD = '# %% [markdown]\n# # Title\n#\n# Why?\n\n# %% tags=["about"]\ncovers = ["F01"]\nrung = 1\nminutes = 5\n'
