@@ -50,7 +50,11 @@ html_theme_options = {
 mathjax_path = "vendor/mathjax/tex-svg.js"
 mathjax4_config = {
     "output": {"fontPath": "[mathjax]/mathjax-newcm-font"},
-    "options": {"enableMenu": False, "enableSpeech": False, "enableBraille": False, "enableExplorer": False},
+    "options": {
+        "enableMenu": False,
+        # speech would be made by a worker that is not kept here; screen readers get the MathML
+        "menuOptions": {"settings": {"enrich": False, "speech": False, "braille": False, "collapsible": False, "assistiveMml": True}},
+    },
 }
 copybutton_prompt_text = "$ "
 

@@ -191,6 +191,7 @@ def own(lab: Lab, name: str, code: str) -> list[dict[str, Any]]:
     return lab.run(f"own/{name}")
 
 
+@pytest.mark.lessons
 def test_the_kernel_has_rungbook_from_the_wheel(lab: Lab, checkout: Path) -> None:
     (cell,) = own(lab, "where.ipynb", "import os, rungbook\nprint(rungbook.__file__, os.getcwd(), sep='\\n')")
     where, folder = "".join(cell["outputs"][0]["text"]).split()
@@ -199,10 +200,12 @@ def test_the_kernel_has_rungbook_from_the_wheel(lab: Lab, checkout: Path) -> Non
     assert Path(folder) == lab.folder / "own"
 
 
+@pytest.mark.lessons
 def test_a_cell_that_fails_is_seen(lab: Lab) -> None:
     assert wrong_with(own(lab, "fails.ipynb", "assert 1 + 1 == 3, 'no'")) == ["AssertionError: no"]
 
 
+@pytest.mark.lessons
 def test_a_short_lesson_runs_in_jupyterlab(lab: Lab) -> None:
     runs(lab, SHORT)
 

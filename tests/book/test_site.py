@@ -26,7 +26,8 @@ LOOK = """() => ({
     links: [...document.querySelectorAll('a[href]')].map(a => a.href),
     ids: [...document.querySelectorAll('[id]')].map(e => e.id),
     silent: [...document.querySelectorAll('article img, article svg[role=img]')]
-        .filter(e => !(e.getAttribute('alt') || e.getAttribute('aria-label'))).map(e => e.outerHTML.slice(0, 120)),
+        .filter(e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.closest('mjx-container')))
+        .map(e => e.outerHTML.slice(0, 120)),
     sideways: document.documentElement.scrollWidth - window.innerWidth,
     math: document.querySelectorAll('.math').length,
     drawn: document.querySelectorAll('mjx-container').length,
@@ -81,7 +82,9 @@ def walk(browser: Any, folder: Path, address: str, size: dict[str, int], scheme:
             continue  # the theme's templates are no pages
         page.goto(address + name, wait_until="load")
         if page.locator(".math").count():
-            page.wait_for_function("document.querySelectorAll('mjx-container').length >= document.querySelectorAll('.math').length")
+            page.wait_for_function(
+                "document.querySelectorAll('mjx-container').length >= document.querySelectorAll('.math').length", timeout=120_000
+            )
         seen[name] = page.evaluate(LOOK)
     context.close()
     for name, look in seen.items():
@@ -105,6 +108,8 @@ def _broken(link: str, folder: Path, address: str, seen: dict[str, Any]) -> bool
     name = name + "index.html" if name == "" or name.endswith("/") else name
     if not (folder / name).is_file():
         return True
+    if place.startswith("/"):
+        return False  # a slide's number
     return bool(place) and name in seen and unquote(place) not in seen[name]["ids"]
 
 
