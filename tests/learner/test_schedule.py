@@ -147,7 +147,7 @@ def test_names_with_arguments() -> None:
         (3, "E202.*not int"),
         (lambda p: float("nan"), "E202"),
     ],
-    ids=str,
+    ids=lambda value: "function" if callable(value) else str(value),  # the same in each process
 )
 def test_mistakes_are_named(wrong: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
