@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HOMES = {"ledger.jsonl": "results/ledger.jsonl", "twins.json": "results/twins.json", "features.toml": "src/rungbook/features.toml"}
-"""Name in the wheel -> place in the checkout, where they differ; pyproject.toml has the same for the build."""
+HOMES = {
+    "ledger.jsonl": "results/ledger.jsonl",
+    "twins.json": "results/twins.json",
+    "features.toml": "src/rungbook/features.toml",
+    "lessons": "lessons",
+}
+"""Name in the wheel -> place in the checkout; pyproject.toml has the same for the build."""
 
 
 def checkout() -> Path | None:
