@@ -21,6 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 torch.set_num_threads(1)
 gc.set_threshold(200_000, 20, 50)  # going through torch's and matplotlib's many objects again and again takes an eighth of the time
@@ -55,12 +56,21 @@ def block_network(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(block_network)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a count or an execution is done by one of the processes that the tests are spread over; else a file at a time."""
-    for item in items:
-        folder = item.path.parent.name
-        group = "lessons" if item.get_closest_marker("lessons") else folder if folder == "conformance" else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+SHARED = ("tests/conformance/", "tests/book/")
+"""Folders whose tests share what they count or execute."""
+
+
+class OneProcessEach(LoadScopeScheduling):
+    """The tests of a file are done by one of the processes; so are those of a folder that share something."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((shared for shared in SHARED if file.startswith(shared)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProcessEach:
+    """How tests are spread over processes (pytest -n 2)."""
+    return OneProcessEach(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
