@@ -335,8 +335,6 @@ def paint_sums(ax):
     ax.axhline(2.0**-24, color="#7f7f7f", linewidth=0.8, linestyle=(0, (3, 2)))
     ax.set(xscale="log", yscale="log", xlabel="how many tenths (logarithmic)", ylabel="relative error (logarithmic)")
     ax.set_title("float32; grey: one rounding")
-    ax.xaxis.set_major_formatter(lambda value, _: number(value))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
     ax.legend(frameon=False, fontsize=8)
 
 

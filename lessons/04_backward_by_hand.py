@@ -459,7 +459,6 @@ def paint_runs(lr):
             for i, losses in enumerate(runs[name, lr]):
                 ax.plot(losses, color=colour, linestyle=line, linewidth=1, label=name if i == 0 else None)
         ax.set(title=f"learning rate {lr}", xlabel="step", ylabel="loss", yscale="log", ylim=(0.8, 100))
-        ax.set_yticks([1, 10, 100], ["1", "10", "100"])
         ax.legend(frameon=False, fontsize=8)
 
     return paint

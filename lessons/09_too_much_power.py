@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from rungbook.book import Slider, refuses, show, source, table
 from rungbook.data.worlds.registry import make_world
-from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, draw, number, sheet
+from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, draw, sheet
 
 # %% [markdown]
 # ## Thirty points and a polynomial
@@ -124,10 +124,6 @@ show(
 
 
 # %% tags=["hide-input"]
-def plain_ticks(ax):
-    ax.yaxis.set_major_formatter(lambda value, _: number(value))
-
-
 def paint_errors(ax):
     for part, colour, name in (("train", TRAIN, "the 30 points"), ("inside", VALID, "new points")):
         for seed in range(DRAWS):
@@ -145,7 +141,6 @@ def paint_errors(ax):
         yscale="log",
         ylim=(0.2, 1e4),
     )
-    plain_ticks(ax)
     ax.legend(frameon=False)
 
 
@@ -372,7 +367,6 @@ def paint_decay(ax):
     ax.axhline(1e-4, color=THIRD, linewidth=1.2)
     ax.text(300, 1.2e-4, "best possible", color=THIRD, ha="right", fontsize=8)
     ax.set(yscale="log", xlabel="epoch", ylabel="mean squared error", ylim=(1e-5, 3e4))
-    plain_ticks(ax)
     ax.legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
 
 
@@ -516,7 +510,6 @@ def paint_long(ax):
         ax.plot(range(1, 601), long[part], color=colour, label=part)
     ax.plot(turn + 1, long["valid"][turn], "o", markersize=7, markerfacecolor="none", markeredgecolor=VALID)
     ax.set(yscale="log", xlabel="epoch", ylabel="mean squared error")
-    plain_ticks(ax)
     ax.legend(frameon=False)
 
 

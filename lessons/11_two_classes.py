@@ -311,7 +311,6 @@ def paint(ax):
         ax.plot(range(1, 1001), losses[1:], color=colour, linestyle=line)
         ax.annotate(name, (60, losses[60]), (4, 6), textcoords="offset points", color=colour, fontsize=8)
     ax.set(xlabel="step", ylabel="cross-entropy", xscale="log", ylim=(0, 0.75))
-    ax.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
 
 
 show(
@@ -457,7 +456,6 @@ def paint(ax):
         )
     ax.plot(some[some > 3], np.log(some[some > 3] / 2), color=INK, linewidth=0.8, alpha=0.6)
     ax.set(xscale="log", xlabel="steps", ylabel="weight", ylim=(0, 10))
-    ax.xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
 
 
 said = "; ".join(

@@ -464,7 +464,6 @@ def paint(ax):
         "entropy of the classes", (3000, floor), (0, -3), textcoords="offset points", ha="right", va="top", fontsize=8
     )
     ax.set(xscale="log", xlabel="training points", ylabel="nats", ylim=(0, None))
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.legend(frameon=False)
 
 

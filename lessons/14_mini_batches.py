@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from rungbook import load_data
 from rungbook.book import refuses, show, source, table
-from rungbook.plot.style import CLASSES, INK, THIRD, TRAIN, VALID, draw, number, sheet
+from rungbook.plot.style import CLASSES, INK, THIRD, TRAIN, VALID, draw, sheet
 
 # %% [markdown]
 # ## One network, its gradient by hand
@@ -143,8 +143,6 @@ def paint_spread(ax):
     ax.axhline(full.norm().item(), color=VALID, linewidth=1)
     ax.text(1, full.norm().item() * 1.1, "length of the full gradient", color=VALID, fontsize=8)
     ax.set(xscale="log", yscale="log", xlabel="batch size m", ylabel="distance from the full gradient")
-    ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
-    ax.yaxis.set_major_formatter(lambda v, _: number(v))
     ax.legend(frameon=False, fontsize=8)
 
 
@@ -233,8 +231,6 @@ def paint_over(what):
             per_epoch = math.ceil(N / size) if what == "step" else 1
             ax.plot([per_epoch * (e + 1) for e in range(20)], curves[size], color=colour, label=name(size))
         ax.set(yscale="log", xlabel=what, ylabel="loss on train", xscale="log" if what == "step" else "linear")
-        ax.yaxis.set_major_formatter(lambda v, _: number(v))
-        ax.xaxis.set_major_formatter(lambda v, _: number(v))
         ax.legend(frameon=False, fontsize=8)
 
     return paint
@@ -326,8 +322,6 @@ def paint_rates(scale, label):
             rates = [base * scale(size) for base in BASE]
             ax.plot(rates, grid[size]["test"][1].mean(1), "o-", color=colour, markersize=3, label=f"batch {size}")
         ax.set(xscale="log", xlabel=label, ylabel="accuracy on test, %", ylim=(0, 102))
-        ax.minorticks_off()
-        ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
         ax.legend(frameon=False, fontsize=8, loc="lower left")
 
     return paint

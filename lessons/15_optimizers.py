@@ -14,13 +14,12 @@ import math
 from functools import partial
 
 import torch
-from matplotlib.ticker import NullFormatter
 from torch import nn
 from torch.nn import functional as F
 
 from rungbook.book import Slider, refuses, show, source, table
 from rungbook.plot.fit import loss_surface
-from rungbook.plot.style import FOURTH, THIRD, TRAIN, VALID, draw, number, sheet
+from rungbook.plot.style import FOURTH, THIRD, TRAIN, VALID, draw, sheet
 
 # %% [markdown]
 # ## A valley that is long and narrow
@@ -446,19 +445,10 @@ sizes = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 left = {"Adam with L2": remaining(False, sizes), "AdamW": remaining(True, sizes)}
 
 
-def logarithmic(ax, which):
-    for name in which:
-        getattr(ax, f"set_{name}scale")("log")
-        axis = getattr(ax, f"{name}axis")
-        axis.set_major_formatter(lambda value, _: number(value))
-        axis.set_minor_formatter(NullFormatter())
-
-
 def paint(ax):
     for (name, values), colour in zip(left.items(), (VALID, TRAIN), strict=True):
         ax.plot(sizes, values, "o-", color=colour, label=name)
-    logarithmic(ax, "x")
-    ax.set(xlabel="size of the gradient's noise", ylabel="weight after 500 steps")
+    ax.set(xscale="log", xlabel="size of the gradient's noise", ylabel="weight after 500 steps")
     ax.legend(frameon=False, fontsize=8)
 
 
@@ -585,9 +575,7 @@ def paint_lines(what, values, log):
     def paint(ax):
         for name, (colour, style) in looks.items():
             ax.plot(values[name], color=colour, linestyle=style, label=name)
-        ax.set(title=what, xlabel="step")
-        if log:
-            logarithmic(ax, "y")
+        ax.set(title=what, xlabel="step", yscale="log" if log else "linear")
         ax.legend(frameon=False, fontsize=7)
 
     return paint
@@ -692,8 +680,7 @@ def paint_search(ax):
             label=name,
             markersize=4,
         )
-    logarithmic(ax, "xy")
-    ax.set(xlabel="rate over the best rate", ylabel="valid loss", ylim=(0.1, 3))
+    ax.set(xscale="log", yscale="log", xlabel="rate over the best rate", ylabel="valid loss", ylim=(0.1, 3))
     ax.legend(frameon=False, fontsize=7)
 
 

@@ -14,13 +14,12 @@ minutes = 50
 from functools import partial
 
 import torch
-from matplotlib.ticker import NullFormatter
 from torch import nn
 from torch.nn import functional as F
 
 from rungbook.book import Slider, refuses, show, source, table
 from rungbook.plot.curves import lr_curve
-from rungbook.plot.style import FOURTH, THIRD, TRAIN, VALID, draw, number, sheet
+from rungbook.plot.style import FOURTH, THIRD, TRAIN, VALID, draw, sheet
 
 # %% [markdown]
 # ## A ball of noise around the best point
@@ -73,20 +72,11 @@ assert max(last[name] for name in falling) < 2 * last["0.02 throughout"] < 0.1 *
 
 
 # %% tags=["hide-input"]
-def logarithmic(ax, which):
-    for name in which:
-        getattr(ax, f"set_{name}scale")("log")
-        axis = getattr(ax, f"{name}axis")
-        axis.set_major_formatter(lambda value, _: number(value))
-        axis.set_minor_formatter(NullFormatter())
-
-
 def paint_noise(ax):
     for (name, found), colour in zip(noisy.items(), (VALID, FOURTH, TRAIN, THIRD, "#7f7f7f"), strict=True):
         ax.plot(range(1, STEPS + 1), found[:, 1], color=colour, label=name)
         ax.plot(range(1, STEPS + 1, 20), found[::20, 0], ".", color=colour, markersize=4)
-    logarithmic(ax, "xy")
-    ax.set(xlabel="step", ylabel="mean squared distance")
+    ax.set(xscale="log", yscale="log", xlabel="step", ylabel="mean squared distance")
     ax.legend(fontsize=7, frameon=False)
 
 

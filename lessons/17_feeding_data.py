@@ -524,9 +524,7 @@ def paint_forgetting(ax):
     ax.plot(list(packed_apart), list(packed_apart.values()), "s-", color=TRAIN)
     ax.annotate("last place", (30, apart[30]), (6, 4), textcoords="offset points", color=VALID)
     ax.annotate("lengths known", (100, packed_apart[100]), (0, -12), textcoords="offset points", color=TRAIN)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
-    ax.set(xlabel="zeros behind the text", ylabel="distance of two states")
+    ax.set(yscale="log", xlabel="zeros behind the text", ylabel="distance of two states")
 
 
 said = f"Distance of two texts' states: {number(apart[0])} without padding, {number(apart[300])} behind 300 zeros; with lengths it stays."

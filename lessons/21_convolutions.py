@@ -513,7 +513,6 @@ assert gradient["sigmoid, mean, 0.9"] < gradient["ReLU, max, 0.1"] / 5
 # of ten.
 
 
-# %%
 # %% tags=["hide-input"]
 def paint_runs(ax):
     for (name, runs), colour in zip(results.items(), (TRAIN, VALID, THIRD), strict=True):

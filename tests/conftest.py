@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,37 +21,11 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
+from rungbook.book.offline import go_offline  # noqa: E402
+
 torch.set_num_threads(1)
+go_offline()
 gc.set_threshold(200_000, 20, 50)  # going through torch's and matplotlib's many objects again and again takes an eighth of the time
-
-
-class NetworkBlocked(RuntimeError):
-    """A test tried to reach another machine."""
-
-
-def is_local(host: Any) -> bool:
-    """Whether an address is this machine's own loopback."""
-    if isinstance(host, bytes):
-        host = host.decode()
-    if host in (None, "", "localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def block_network(event: str, args: tuple[Any, ...]) -> None:
-    """Audit hook: Python reports every connection and every name look-up to it, whichever library makes it."""
-    if event in ("socket.connect", "socket.sendto"):
-        address = args[1]
-        if isinstance(address, tuple) and not is_local(address[0]):
-            raise NetworkBlocked(f"{event} {address}: tests have no network")
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname") and not is_local(args[0]):
-        raise NetworkBlocked(f"{event} {args[0]}: tests have no network")
-
-
-sys.addaudithook(block_network)
 
 
 SHARED = ("tests/conformance/", "tests/book/")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+from rungbook.book.slides import find_browser
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +15,7 @@ def browser() -> Iterator[Any]:
     """A Chromium that is installed; playwright brings none."""
     from playwright.sync_api import sync_playwright
 
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    found = find_browser()
     if found is None:
         pytest.skip("no Chromium on this machine")
     with sync_playwright() as playwright:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from rungbook.book.execute import Executed, execute, executions_folder
+from rungbook.book.execute import Executed, execute, execute_all, executions_folder
 from rungbook.book.lesson import Lesson, lessons, read
 from rungbook.errors import DataError
 
@@ -18,38 +16,43 @@ KEPT = executions_folder()
 """Where `rung docs build` finds them: looked up before the tests get a cache of their own."""
 LONGEST, AVERAGE = 60, 20
 """Seconds of processor time (DESIGN, section 5): of one lesson, and of all on average."""
-SLOW_HOUR = 1.6
-"""The same tests took so much longer on one machine at different hours; `rung docs build` tells the figures themselves."""
-HEAD = '# %% [markdown]\n# # A lesson\n#\n# Does it run?\n\n# %% tags=["about"]\ncovers, rung, minutes = ["F01"], 1, 1\n\n# %%\n'
-HEAD = HEAD.replace('covers, rung, minutes = ["F01"], 1, 1', 'covers = ["F01"]\nrung = 1\nminutes = 1')
+HEAD = """\
+# %% [markdown]
+# # A lesson
+#
+# Does it run?
+
+# %% tags=["about"]
+covers = ["F01"]
+rung = 1
+minutes = 1
+
+# %%
+"""
 
 Running = dict[str, Future[Executed]]
 
 
 @pytest.fixture(scope="session")
-def running(request: pytest.FixtureRequest) -> Iterator[Running]:
-    """Every lesson that a chosen test wants, begun: one kernel a core."""
-    chosen = {item.callspec.params["lesson"].name: item.callspec.params["lesson"] for item in request.session.items if _wants_lesson(item)}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield {name: pool.submit(execute, lesson, KEPT) for name, lesson in chosen.items()}
-
-
-def _wants_lesson(item: pytest.Item) -> bool:
-    return "lesson" in getattr(getattr(item, "callspec", None), "params", {})
+def running(request: pytest.FixtureRequest) -> Running:
+    """Every lesson that a chosen test wants, executed: one kernel a core."""
+    params = [getattr(getattr(item, "callspec", None), "params", {}) for item in request.session.items]
+    chosen = {p["lesson"].name: p["lesson"] for p in params if "lesson" in p}
+    return {lesson.name: future for lesson, future in execute_all(chosen.values(), KEPT)}
 
 
 @pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
 def test_a_lesson_runs_without_a_network_and_warns_of_nothing(lesson: Lesson, running: Running) -> None:
     done = running[lesson.name].result()
     assert not done.complaints()
-    assert done.seconds <= LONGEST * SLOW_HOUR
+    assert done.seconds <= LONGEST
 
 
 def test_lessons_are_short_on_average(running: Running) -> None:
     if set(running) != {lesson.name for lesson in lessons()}:
         pytest.skip("only some lessons were chosen")
     seconds = [future.result().seconds for future in running.values()]
-    assert sum(seconds) / len(seconds) <= AVERAGE * SLOW_HOUR
+    assert sum(seconds) / len(seconds) <= AVERAGE
 
 
 def made(folder: Path, code: str) -> Lesson:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from commands import Rung, snapshot
 
+from rungbook import extras
 from rungbook.book import site
 
 
@@ -60,11 +61,11 @@ def test_outside_a_checkout(rung: Rung, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("gone", ["sphinx", "sphinx_book_theme", "nbclient"])
 def test_a_missing_part_is_said_before_lessons_are_executed(gone: str, rung: Rung, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = site.find_spec
-    monkeypatch.setattr(site, "find_spec", lambda name: None if name == gone else find_spec(name))
+    find_spec = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == gone else find_spec(name))
     answer = rung("docs build --json")
     assert (answer.code, answer.json["error"]) == (4, "E404")
-    assert answer.json["message"] == f"The site is built by {gone}, which is not installed."
+    assert answer.json["message"] == f"The site wants {gone}, which is not installed."
     assert answer.json["fix"] == 'pip install -c constraints.txt -e ".[book]"'
     assert not (made / "build").exists()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from commands import Answer, Rung, snapshot
 
+from rungbook import extras
 from rungbook.book import notebook as notebooks
 from rungbook.book.lesson import lessons, read
 from rungbook.cli import lesson as command
@@ -88,8 +88,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def without(monkeypatch: pytest.MonkeyPatch, *gone: str) -> None:
     """Let modules be not installed."""
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name in gone else find_spec(name, *more))
+    find_spec = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in gone else find_spec(name))
 
 
 def said(answer: Answer, code: int, error: str, *words: str) -> None:
@@ -117,7 +117,7 @@ def test_all_lessons(rung: Rung) -> None:
 
 
 def test_what_lessons_want_can_be_checked() -> None:
-    assert all(group in command.PARTS for one in lessons() for group in one.needs)
+    assert all(group in extras.GROUPS for one in lessons() for group in one.needs)
 
 
 def test_they_are_among_the_lists(rung: Rung, made: Path) -> None:

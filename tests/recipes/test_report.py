@@ -8,7 +8,6 @@ import io
 import itertools
 import os
 import re
-import shutil
 import subprocess
 import time
 from functools import cache
@@ -20,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from rungbook.book.slides import find_browser
 from rungbook.data.data import Finding
 from rungbook.errors import EnvironmentProblem
 from rungbook.plot import judge
@@ -350,7 +350,7 @@ def test_few_classes_put_strangers_names_into_the_matrix() -> None:
 
 def browse(page: Path, folder: Path) -> str:
     """The page's elements after a headless browser loaded it and ran what it would run."""
-    browser = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")) if b), None)
+    browser = find_browser()
     if browser is None:
         pytest.skip("no Chromium on this machine: the page is only checked by its elements")
     off = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]

@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 from trees import parsed
 
+from rungbook.extras import GROUPS
+
 EVERYTHING = {
     "errors",
+    "extras",
     "calls",
     "scratch",
     "models",
@@ -34,6 +37,7 @@ EVERYTHING = {
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),  # a leaf: messages and exit codes, for all but scratch
+    "extras": {"errors"},  # what optional packages are there
     "calls": {"errors"},  # how "name(key=value)" is read, for schedules and worlds
     "scratch": set(),
     "models": {"errors"},
@@ -56,6 +60,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "typing_extensions": "typing-extensions",
+    "xdist": "pytest-xdist",
 }
 """Import name -> name on the package index, where they differ."""
 
@@ -180,9 +185,8 @@ def declared(checkout: Path, *groups: str) -> set[str]:
     ids=["src", "book", "lessons", "tests", "benchmarks"],
 )
 def test_every_imported_library_is_declared(checkout: Path, folder: str, groups: tuple[str, ...]) -> None:
-    own = (
-        {p.stem for p in (checkout / folder).rglob("*.py")} | {"rungbook"} | ({"noisy"} if folder == "lessons" else set())
-    )  # lesson 17 writes it
+    own = {p.stem for p in (checkout / folder).rglob("*.py")} | {"rungbook"}
+    own |= {"noisy"} if folder == "lessons" else set()  # lesson 17 writes it
     files = {path: tree for path, tree in parse(checkout / folder).items() if folder == BOOK or not path.is_relative_to(checkout / BOOK)}
     used = set().union(*(top_names(t, "rungbook") for t in files.values())) - set(sys.stdlib_module_names) - own
     names = {DISTRIBUTIONS.get(u, u).lower().replace("_", "-") for u in used}
@@ -190,6 +194,12 @@ def test_every_imported_library_is_declared(checkout: Path, folder: str, groups:
     assert names - implied <= declared(checkout, *groups), (
         f"declare {sorted(names - implied - declared(checkout, *groups))} in pyproject.toml"
     )
+
+
+def test_groups_that_are_asked_for_are_those_of_pyproject(checkout: Path) -> None:
+    for group, modules in GROUPS.items():
+        wanted = {DISTRIBUTIONS.get(m, m).lower().replace("_", "-") for m in modules}
+        assert wanted <= declared(checkout, group), f"extras.GROUPS names what {group} does not install"
 
 
 @pytest.mark.parametrize(("name", "bringer"), COMES_WITH.items())

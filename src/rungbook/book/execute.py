@@ -21,7 +21,8 @@ from typing import Any
 
 from rungbook.book.lesson import Lesson
 from rungbook.book.notebook import notebook
-from rungbook.errors import DataError, EnvironmentProblem
+from rungbook.errors import DataError
+from rungbook.extras import require
 from rungbook.learner.checkpoint import write_atomically
 from rungbook.recipes.shipped import shipped
 
@@ -118,15 +119,12 @@ def execute(lesson: Lesson, folder: Path | None = None) -> Executed:
 
 def _execute(lesson: Lesson) -> Any:
     """The notebook with outputs and, in its metadata, the processor time."""
-    try:
-        import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
-        from traitlets.config import Config
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "E404", f"Lessons are executed by {error.name}, which is not installed.", 'pip install "rungbook[book]"'
-        ) from error
+    require("book", "Executing a lesson")
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from traitlets.config import Config
+
     whole = nbformat.from_dict(notebook(lesson, hidden=True))
 
     async def run(folder: str, sockets: str) -> float:
@@ -178,17 +176,14 @@ def _environment(empty: Path) -> dict[str, str]:
     return {**kept, **one, **own, "PYTHONHASHSEED": "0", "IPYTHONDIR": str(empty / "ipython")}
 
 
-def execute_all(
-    chosen: Iterable[Lesson], folder: Path | None = None, workers: int | None = None
-) -> Iterator[tuple[Lesson, Future[Executed]]]:
+def execute_all(chosen: Iterable[Lesson], folder: Path | None = None) -> Iterator[tuple[Lesson, Future[Executed]]]:
     """Execute lessons side by side, one kernel a core; gives each with its future, in order.
 
     Args:
         chosen: which.
         folder: as in `execute`.
-        workers: kernels at once; one a core if None.
     """
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         yield from [(lesson, pool.submit(execute, lesson, folder)) for lesson in chosen]
 
 

@@ -1,4 +1,4 @@
-"""No network while a lesson is executed: what it shows must come with rungbook."""
+"""No network while lessons are executed and tests run: what they show must come with rungbook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Offline(RuntimeError):
-    """A lesson tried to reach another machine."""
+    """Something tried to reach another machine where it must not."""
 
 
 def is_local(host: Any) -> bool:
@@ -28,9 +28,9 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
     if event in ("socket.connect", "socket.sendto"):
         address = args[1]
         if isinstance(address, tuple) and not is_local(address[0]):
-            raise Offline(f"{event} {address}: a lesson has no network")
+            raise Offline(f"{event} {address}: there is no network here")
     elif event in ("socket.getaddrinfo", "socket.gethostbyname") and not is_local(args[0]):
-        raise Offline(f"{event} {args[0]}: a lesson has no network")
+        raise Offline(f"{event} {args[0]}: there is no network here")
 
 
 def go_offline() -> None:

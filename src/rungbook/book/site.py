@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 
 from rungbook.book import pages
@@ -22,14 +21,13 @@ from rungbook.book.lesson import RUNGS, Lesson, lessons
 from rungbook.book.notebook import is_hidden, text_of
 from rungbook.book.slides import deck, find_browser, print_pdf
 from rungbook.errors import DataError, EnvironmentProblem, UsageError
+from rungbook.extras import require
 from rungbook.recipes.shipped import checkout
 
 PAGES = ("*.md", "howto/*.md", "conf.py", "_static/*")
 """Files of `docs/` that Sphinx reads as they are."""
 DOCTREES = ".doctrees"
 """What Sphinx keeps of pages it has read."""
-BUILDERS = ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx_copybutton", "pybtex", "nbclient", "ipykernel", "mdit_py_plugins")
-"""Modules of the optional group `book`, without which there is no site."""
 VENDOR = "vendor"
 PLACE = Path("build", "site")
 """Where in a checkout the site is built."""
@@ -66,9 +64,7 @@ def build(out: Path | None = None, tell: Callable[[str], None] = lambda words: N
     out = (out or root / PLACE).resolve()
     if out.exists() and not (out / "searchindex.js").is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError("E201", f"{out} holds something else than a site and stays as it is.", "Name an empty or a new folder.")
-    if missing := [name for name in BUILDERS if find_spec(name) is None]:
-        fix = 'pip install -c constraints.txt -e ".[book]"'
-        raise EnvironmentProblem("E404", f"The site is built by {', '.join(missing)}, which is not installed.", fix)
+    require("book", "The site", 'pip install -c constraints.txt -e ".[{group}]"')
     check_vendor(root / "docs" / VENDOR)
     executed: dict[str, Executed] = {}
     for lesson, future in execute_all(lessons()):
@@ -110,10 +106,10 @@ def server(folder: Path | None, port: int) -> ThreadingHTTPServer:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing of it."""
+    """Serves files without a line a request."""
 
     def log_message(self, format: str, *args: object) -> None:
-        pass
+        """Says nothing: the terminal shows the address and how to end."""
 
 
 def assemble(root: Path, source: Path, executed: dict[str, Executed]) -> None:
@@ -195,11 +191,11 @@ def check_vendor(folder: Path) -> None:
 
 def _slides(root: Path, out: Path) -> None:
     """Every deck of `docs/slides`, and its PDF where a browser can print it."""
-    for text in sorted((root / "docs" / "slides").glob("*.md")):
-        title = text.read_text(encoding="utf-8").lstrip("# ").splitlines()[0]
-        page = out / "slides" / f"{text.stem}.html"
+    for path in sorted((root / "docs" / "slides").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        page = out / "slides" / f"{path.stem}.html"
         page.parent.mkdir(exist_ok=True)
-        page.write_text(deck(text.read_text(encoding="utf-8"), title), encoding="utf-8")
+        page.write_text(deck(text, title=text.splitlines()[0].removeprefix("# ")), encoding="utf-8")
         if find_browser():
             print_pdf(page, page.with_suffix(".pdf"))
 

@@ -13,6 +13,7 @@ import typer
 
 from rungbook.cli.train import AsJson, Debug
 from rungbook.errors import EnvironmentProblem
+from rungbook.extras import require
 
 
 def lesson(
@@ -30,7 +31,8 @@ def lesson(
             raise UsageError("E201", "--open wants a lesson.", "rung lesson 1 --open")
         return _all(as_json)
     chosen = find(which)
-    _check_parts(chosen.needs, f"Lesson {chosen.number}")
+    for group in chosen.needs:
+        require(group, f"Lesson {chosen.number}")
     return _open(chosen, as_json) if start else _walk(chosen, as_json)
 
 
@@ -119,7 +121,7 @@ def _open(chosen: Any, as_json: bool) -> int:
     from rungbook.cli.answer import console, emit
     from rungbook.recipes.about_data import plain
 
-    _check_parts(("notebook",), "Opening a notebook")
+    require("notebook", "Opening a notebook")
     place, own = copy_for(chosen, Path.cwd())
     out = console(as_json)
     if own:
@@ -162,18 +164,3 @@ def _serve(command: list[str]) -> int:
         while True:
             with contextlib.suppress(KeyboardInterrupt):
                 return server.wait()
-
-
-PARTS = {"notebook": ("jupyterlab", "ipykernel"), "book": ("sphinx", "myst_nb", "nbclient")}
-"""Optional group of packages -> modules that show it is installed."""
-
-
-def _check_parts(groups: tuple[str, ...], what: str) -> None:
-    """Raises EnvironmentProblem E404 for a group that is not installed, before anything is done."""
-    from importlib.util import find_spec
-
-    for group in groups:
-        if missing := [name for name in PARTS[group] if find_spec(name) is None]:
-            raise EnvironmentProblem(
-                "E404", f"{what} wants {', '.join(missing)}, which is not installed.", f'pip install "rungbook[{group}]"'
-            )

@@ -78,7 +78,6 @@ def curve(history: Sequence[Row], name: str = "loss", *, title: str = "") -> Pic
             _mark_best(ax, *part_best[:2], lower)
         if logarithmic:
             ax.set_yscale("log")
-            ax.yaxis.set_major_formatter(lambda value, _: number(value))
         ax.set_title(whose + shown + (" (logarithmic)" if logarithmic else ""))
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))

@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator
 
 TRAIN, VALID, THIRD, FOURTH = "#0072b2", "#d55e00", "#008a64", "#b4618f"
 """From Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color), green and pink darkened: each has a contrast of at least 3
@@ -145,6 +145,21 @@ def _styled() -> Iterator[None]:
         yield
 
 
+class _PlainPowers(LogFormatter):
+    """Labels of a logarithmic axis as `number` writes them, where matplotlib's own are formulas, which no text here is read as."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return number(x) if super().__call__(x, pos) else ""
+
+
+def _plain_powers(ax: Axes) -> None:
+    """Give logarithmic axes such labels unless the painter has given them others."""
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log" and isinstance(axis.get_major_formatter(), LogFormatter):
+            axis.set_major_formatter(_PlainPowers())
+            axis.set_minor_formatter(_PlainPowers())
+
+
 def few_ticks(ax: Axes, which: str = "x") -> None:
     """At most five ticks on the axes named ("x", "y", "xy"), large numbers as 200k or 1.5M, so that labels never run into each other."""
     for name in which:
@@ -181,6 +196,7 @@ def sheet(paints: Sequence[Callable[[Axes], object]], alt: str, *, columns: int 
         for i, ax in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
             if i < len(paints):
                 paints[i](ax)
+                _plain_powers(ax)
             else:
                 ax.set_axis_off()
         buffer = io.BytesIO()

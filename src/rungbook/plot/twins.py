@@ -40,7 +40,6 @@ def side_by_side(torch_losses: Sequence[float], our_losses: Sequence[float], all
         ax.text(1, allowed * 1.6, "allowed", color=VALID, fontsize=8)
         ax.set_yscale("log")
         ax.set_ylim(floor / 3, max(allowed, worst) * 30)
-        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
         ax.set_title("difference, relative (lowest dots: 0)")
         ax.set_xlabel("step")
         few_ticks(ax)

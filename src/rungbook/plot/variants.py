@@ -57,7 +57,6 @@ def variants(
             ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(splits), frameon=False, fontsize=8, handletextpad=0.1)
         if logarithmic:
             ax.set_xscale("log")
-            ax.xaxis.set_major_formatter(lambda value, _: number(value))
         else:
             few_ticks(ax)
         ax.set_yticks(range(len(rows)), list(rows))
