@@ -103,9 +103,7 @@ class Prepare:
     def __call__(self, rows):
         raw = self.numbers(rows)
         parts = [((raw.fillna(self.middle) - self.mean) / self.std).to_numpy(), raw[self.gaps].isna().to_numpy(float)]
-        parts += [
-            np.stack([rows[name] == level for level in levels], 1).astype(float) for name, levels in self.levels.items()
-        ]
+        parts += [rows[[name]].to_numpy(object) == np.array(levels, object) for name, levels in self.levels.items()]
         return torch.tensor(np.concatenate(parts, 1))  # (rows, columns)
 
 

@@ -266,7 +266,7 @@ torch.testing.assert_close(one[:, 0], one[:, 1])  # the same path along the flat
 
 # %% [markdown]
 # Now a valley that bends: Rosenbrock's, $(1 - a)^2 + 100 (b - a^2)^2$, whose bottom lies at (1, 1) [Rosenbrock,
-# 1960](#rosenbrock1960). Each optimiser gets the best of seven rates for 300 steps. Move the slider:
+# 1960](#rosenbrock1960). Each optimiser gets the best of five rates for 300 steps. Move the slider:
 
 
 # %%
@@ -279,7 +279,7 @@ makers = {
     "momentum 0.9": lambda lr, p: stateful.composed_sgd(p, lr, momentum=0.9),
     "Adam": lambda lr, p: stateful.composed_adam(p, lr),
 }
-rates = torch.logspace(-3.2, -0.5, 7, dtype=torch.float64).tolist()
+rates = torch.logspace(-3.2, -0.5, 5, dtype=torch.float64).tolist()
 a, b = torch.linspace(-1.8, 1.8, 60), torch.linspace(-0.8, 2.6, 60)
 frames, ends = {}, {}
 for name, make in makers.items():
@@ -620,8 +620,8 @@ def forward(weights, x):
     return torch.baddbmm(b2, torch.baddbmm(b1, x, w1).relu(), w2)  # (seeds, batch, 10)
 
 
-def judged(make, epochs=4, batch=32):
-    """Cross-entropy of each seed on valid and on test after a few epochs of batches of 32."""
+def judged(make, epochs=4, batch=64):
+    """Cross-entropy of each seed on valid and on test after a few epochs of batches of 64."""
     torch.manual_seed(0)
     shapes = ((64, 64), (1, 64), (64, 10), (1, 10))
     weights = [

@@ -485,7 +485,6 @@ show(draw(paint_lengths, told, size=(4.0, 2.4)))
 from sklearn.datasets import load_digits
 
 from rungbook.recipes.comparison import compare_all
-from rungbook.scratch.optim.stateful import composed_adam
 
 pixels, digit = load_digits(return_X_y=True)
 pixels, digit = torch.tensor(pixels, dtype=torch.float32) / 16, torch.tensor(digit)
@@ -505,7 +504,7 @@ def judged(lr, schedule, epochs=5, batch=32):
     """Cross-entropy of each seed on valid and test."""
     torch.manual_seed(0)
     weights = [(torch.rand(SEEDS, *s) * 2 - 1).div(8).requires_grad_() for s in ((64, 64), (1, 64), (64, 10), (1, 10))]
-    optimizer, seed, done = composed_adam(weights, lr), torch.arange(SEEDS)[:, None], 0
+    optimizer, seed, done = torch.optim.Adam(weights, lr, foreach=True), torch.arange(SEEDS)[:, None], 0
     planned = epochs * -(-x_train.shape[1] // batch)
     for _ in range(epochs):
         for now in torch.stack([torch.randperm(x_train.shape[1]) for _ in range(SEEDS)]).split(batch, dim=1):

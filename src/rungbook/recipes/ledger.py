@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import hashlib
 import json
 import math
@@ -231,6 +232,7 @@ def load_ledger(*paths: Path) -> Ledger:
     return ledger
 
 
+@functools.cache  # lines are never changed, and each quote of a lesson reads the ledger anew
 def parse_line(line: bytes) -> Entry:
     """A line as it was written. Raises ValueError in words for any other, EnvironmentProblem E304 for one of a later format."""
     try:

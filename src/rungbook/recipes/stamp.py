@@ -148,6 +148,7 @@ def _is_code(value: Any) -> bool:
     return inspect.isroutine(value) or isinstance(value, type | property | staticmethod | classmethod)
 
 
+@cache
 def code_hash(cls: type[Settings]) -> str:
     """Hash of a recipe's methods and of what they use of its module, or of another of the book's."""
     trees: list[Any] = []
