@@ -18,6 +18,7 @@ from rungbook.recipes.coverage import check_ids, covered, ids_in
 LINK = re.compile(r"\]\(#([^)]*)\)")
 ROLE = re.compile(r"\{[a-z:]+\}`|^:::|^```\{", re.MULTILINE)
 """MyST's own notation, which Jupyter and a terminal show raw."""
+COMMENT = re.compile(r"^[ >]*(?:- |\d+\. )?<!--", re.MULTILINE)
 EVERY = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
 
 
@@ -62,6 +63,7 @@ def test_a_lesson_asks_shows_asserts_and_sets_exercises(lesson: Lesson) -> None:
 def test_prose_reads_the_same_everywhere(lesson: Lesson) -> None:
     for text in prose(lesson):
         assert not ROLE.search(text), "MyST notation: Jupyter and the terminal would show it raw"
+        assert not COMMENT.search(text), "a comment that begins a line is a block of its own to Markdown and breaks the sentence"
         assert "!" not in re.sub(r"`[^`]*`|\$[^$]*\$|<!--|!\[|!=", "", text), "no exclamation marks"
 
 

@@ -179,3 +179,30 @@ def test_a_sheet_holds_several_axes() -> None:
     width, height = (float(v) for v in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', str(picture.data))[0])
     assert width / height == pytest.approx(2 * 2.0 / (3 * 1.6))
     assert style.sheet([], "none").data
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (1, 1000, ["1", "10", "100", "1,000"]),
+        (0.0125, 0.8, ["0.02", "0.05", "0.1", "0.2", "0.5"]),
+        (0.3, 0.55, ["0.3", "0.4", "0.5"]),
+        (1e-5, 10, ["1e-05", "0.0001", "0.001", "0.01", "0.1", "1", "10"]),
+    ],
+)
+def test_logarithmic_axes_have_plain_labels(low: float, high: float, labels: list[str]) -> None:
+    def paint(ax: Axes) -> None:
+        ax.plot([low, high], [0, 0])
+        ax.set(xscale="log", yticks=[])
+
+    shown = re.findall(r"<text[^>]*>(.*?)</text>", str(draw(paint, "x").data), re.DOTALL)
+    assert sorted(shown, key=lambda text: float(text.replace(",", ""))) == labels
+
+
+def test_labels_a_painter_gives_a_logarithmic_axis_stay() -> None:
+    def paint(ax: Axes) -> None:
+        ax.plot([1, 100], [0, 0])
+        ax.set(xscale="log", yticks=[])
+        ax.set_xticks([1, 100], ["one", "hundred"])
+
+    assert re.findall(r"<text[^>]*>(\w+)</text>", str(draw(paint, "x").data)) == ["one", "hundred"]

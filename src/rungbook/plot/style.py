@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, Formatter, LogFormatter, MaxNLocator
 
 TRAIN, VALID, THIRD, FOURTH = "#0072b2", "#d55e00", "#008a64", "#b4618f"
 """From Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color), green and pink darkened: each has a contrast of at least 3
@@ -145,11 +145,18 @@ def _styled() -> Iterator[None]:
         yield
 
 
-class _PlainPowers(LogFormatter):
-    """Labels of a logarithmic axis as `number` writes them, where matplotlib's own are formulas, which no text here is read as."""
+class _PlainPowers(Formatter):
+    """Labels of a logarithmic axis as `number` writes them, where matplotlib's own are formulas, which no text here is read as.
+
+    Powers of ten are labelled; where fewer than two are in view, so are 2 and 5 times them; within a factor of 3, every tick.
+    """
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return number(x) if super().__call__(x, pos) else ""
+        assert self.axis is not None
+        low, high = sorted(self.axis.get_view_interval())
+        powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
+        digits = "1" if powers > 1 else "125" if high > 3 * low else "123456789"
+        return number(x) if f"{x:e}"[0] in digits else ""
 
 
 def _plain_powers(ax: Axes) -> None:

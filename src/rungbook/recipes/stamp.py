@@ -65,7 +65,7 @@ def counted(recipe: Settings) -> dict[str, Any]:
 def stamp(recipe: Settings) -> Stamp:
     """The hashes of a recipe with its settings."""
     cls = type(recipe)
-    parts = {"settings": digest(counted(recipe)), "code": code_hash(cls)}
+    parts = {"settings": digest(counted(recipe)), "code": code_hash(cls)}  # type: ignore[arg-type]  # mypy asks the instances of a class whether the class is hashable
     own = class_variables(cls)
     parts |= {name: digest(plain(value)) for name, value in own.items()}
     variants = getattr(cls, "variants", {}).values()
