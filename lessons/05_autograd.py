@@ -474,7 +474,7 @@ for name, gradients in forms.items():
 
 
 # %%
-def fitted(seed, warm_up, steps=800, lr=0.1):
+def fitted(seed, warm_up, steps=400, lr=0.2):
     """The last loss, and the model."""
     x, y, weights = parabola(seed)
     model = by_layers(weights)

@@ -357,8 +357,8 @@ def train(hidden, x, y, seed):
     torch.manual_seed(seed)
     layers = [nn.Linear(2, hidden), nn.Sigmoid(), nn.Linear(hidden, 1)] if hidden else [nn.Linear(2, 1)]
     network = nn.Sequential(*layers).double()
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.1)
-    for _ in range(700):
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.1, foreach=True)
+    for _ in range(600):
         loss = nn.functional.binary_cross_entropy_with_logits(network(x).squeeze(1), y)
         optimiser.zero_grad()
         loss.backward()

@@ -503,7 +503,7 @@ def forward(weights, x):
 def judged(lr, schedule, epochs=5, batch=32):
     """Cross-entropy of each seed on valid and test."""
     torch.manual_seed(0)
-    weights = [(torch.rand(SEEDS, *s) * 2 - 1).div(8).requires_grad_() for s in ((64, 64), (1, 64), (64, 10), (1, 10))]
+    weights = [(torch.rand(SEEDS, *s) * 2 - 1).div(8).requires_grad_() for s in ((64, 32), (1, 32), (32, 10), (1, 10))]
     optimizer, seed, done = torch.optim.Adam(weights, lr, foreach=True), torch.arange(SEEDS)[:, None], 0
     planned = epochs * -(-x_train.shape[1] // batch)
     for _ in range(epochs):
