@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "E404": "An optional part is not installed",
     "E405": "A place cannot be written or read",
     "E406": "A worker process died or hangs",
+    "E407": "Another program failed",
     "E501": "Training met a number that is not finite",
     "E701": "A fault of rungbook's own",
 }

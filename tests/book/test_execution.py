@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rungbook.book.execute import Executed, execute, execute_all, executions_folder
+from rungbook.book.execute import Executed, execute, executing, executions_folder
 from rungbook.book.lesson import Lesson, lessons, read
-from rungbook.errors import DataError
+from rungbook.errors import DataError, EnvironmentProblem
 
 pytestmark = [pytest.mark.lessons, pytest.mark.timeout(1200)]
 KEPT = executions_folder()
@@ -34,11 +36,12 @@ Running = dict[str, Future[Executed]]
 
 
 @pytest.fixture(scope="session")
-def running(request: pytest.FixtureRequest) -> Running:
-    """Every lesson that a chosen test wants, executed: one kernel a core."""
+def running(request: pytest.FixtureRequest) -> Iterator[Running]:
+    """Every lesson that a chosen test wants, begun: one kernel a core."""
     params = [getattr(getattr(item, "callspec", None), "params", {}) for item in request.session.items]
     chosen = {p["lesson"].name: p["lesson"] for p in params if "lesson" in p}
-    return {lesson.name: future for lesson, future in execute_all(chosen.values(), KEPT)}
+    with executing(chosen.values(), KEPT) as begun:
+        yield begun
 
 
 @pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
@@ -74,6 +77,36 @@ def test_a_lesson_that_fails_is_named_with_its_cell(code: str, said: str, tmp_pa
     with pytest.raises(DataError, match=rf"99_made.py, cell 3 .*{said}"):
         execute(made(tmp_path, code), tmp_path / "kept")
     assert not list(tmp_path.glob("kept/*"))
+
+
+@pytest.mark.parametrize("left", ["", "{}", "[]", '{"cells": [', None], ids=["nothing", "no cells", "a list", "cut off", "half"])
+def test_a_damaged_execution_is_made_again(left: str | None, tmp_path: Path) -> None:
+    lesson = made(tmp_path, "print('out')")
+    execute(lesson, tmp_path / "kept")
+    (place,) = (tmp_path / "kept").iterdir()
+    whole = place.read_text()
+    place.write_text(whole[: len(whole) // 2] if left is None else left)
+    again = execute(lesson, tmp_path / "kept")
+    assert "out" in again.notebook.cells[-1].outputs[0].text
+    assert len(place.read_text()) > len(whole) / 2
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_lesson_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    lesson = made(tmp_path, "open('ran', 'w')")
+    with pytest.raises(EnvironmentProblem, match="executed lessons are kept") as refused:
+        execute(lesson, tmp_path / "file" / "kept")
+    assert "RUNG_CACHE" in refused.value.fix
+
+
+def test_a_lesson_that_fails_stops_the_others(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "slow").mkdir()
+    slow, bad = made(tmp_path / "slow", "import time\ntime.sleep(300)"), made(tmp_path, "1 / 0")
+    slow, bad = replace(slow, name="98_slow"), replace(bad, name="99_bad")
+    with pytest.raises(DataError, match="ZeroDivisionError"), executing([slow, bad], tmp_path / "kept") as begun:
+        begun["99_bad"].result()
+    assert begun["98_slow"].cancelled() or begun["98_slow"].exception(), "it did not come to its end"
+    assert not capfd.readouterr().err, "its kernel went without a word"
 
 
 def test_a_warning_is_a_complaint_and_an_execution_is_kept(tmp_path: Path) -> None:

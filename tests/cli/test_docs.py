@@ -31,7 +31,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise AssertionError("lessons are executed")
 
     monkeypatch.setattr(site, "checkout", lambda: tmp_path / "checkout")
-    monkeypatch.setattr(site, "execute_all", too_far)
+    monkeypatch.setattr(site, "executing", too_far)
     return tmp_path / "checkout"
 
 
@@ -46,6 +46,15 @@ def test_a_folder_of_other_things_is_kept(rung: Rung, made: Path) -> None:
         assert "something else than a site and stays as it is" in answer.json["message"]
         assert str(rung.here) in answer.json["message"]
     assert snapshot(rung.here) == before
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_lessons_are_executed(rung: Rung, made: Path) -> None:
+    (rung.here / "notes.txt").write_text("mine")
+    answer = rung("docs", "build", "--out", "notes.txt/site")
+    assert answer.code == 4
+    assert "E405 The folder" in answer.text
+    assert "fix: Name a folder you may write: rung docs build --out FOLDER" in answer.text
+    assert (rung.here / "notes.txt").read_text() == "mine"
 
 
 def test_outside_a_checkout(rung: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,9 +88,21 @@ def test_a_file_of_others_that_is_not_the_listed_one(what: str, rung: Rung, made
         (vendor / ("math.js" if what == "changed" else "more.js")).write_text("other")
     answer = rung("docs build")
     assert answer.code == 3
-    name = "more.js" if what == "not listed" else "math.js"
-    assert f"E308 docs/vendor/{name} is not the file that SHA256SUMS lists. fix: git checkout docs/vendor" in answer.text
+    said = "E308 docs/vendor/math.js is not the file that was listed. fix: git checkout docs/vendor"
+    if what == "not listed":
+        said = "E308 docs/vendor/more.js is not among the files that SHA256SUMS lists. fix: Remove docs/vendor/more.js"
+    assert said in answer.text
     assert not (made / "build").exists()
+
+
+@pytest.mark.parametrize("list_of_files", [None, "", "\n\n", "0" * 64 + "\n"])
+def test_a_list_of_files_that_lists_nothing(list_of_files: str | None, rung: Rung, made: Path) -> None:
+    (made / "docs" / "vendor" / "SHA256SUMS").unlink()
+    if list_of_files is not None:
+        (made / "docs" / "vendor" / "SHA256SUMS").write_text(list_of_files)
+    answer = rung("docs build")
+    assert answer.code == 3
+    assert "E308 docs/vendor/" in answer.text
 
 
 def test_the_checks_let_a_good_checkout_pass(rung: Rung, made: Path) -> None:
@@ -95,11 +116,11 @@ def test_the_checks_let_a_good_checkout_pass(rung: Rung, made: Path) -> None:
 
 
 def test_nothing_is_built(rung: Rung, made: Path) -> None:
-    for words in (("docs", "serve"), ("docs", "serve", "--out", str(rung.here))):
-        answer = rung(*words)
+    for words in ((), ("--out", "my site")):
+        answer = rung("docs", "serve", *words)
         assert answer.code == 2
         assert "E201 There is no site in" in answer.text
-        assert answer.text.endswith("fix: rung docs build")
+        assert answer.text.endswith("fix: rung docs build" + (" --out 'my site'" if words else ""))
 
 
 def test_a_port_that_is_taken_or_none(rung: Rung) -> None:
@@ -110,7 +131,7 @@ def test_a_port_that_is_taken_or_none(rung: Rung) -> None:
         port = taken.getsockname()[1]
         answer = rung("docs", "serve", "--out", ".", "--port", str(port))
     assert answer.code == 4
-    assert f"E405 Port {port} cannot be used: Address already in use. fix: rung docs serve --port 0" in answer.text
+    assert f"E405 Port {port} cannot be used: Address already in use. fix: rung docs serve --out . --port 0" in answer.text
     assert rung("docs serve --out . --port 70000").code == 2
 
 

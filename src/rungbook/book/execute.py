@@ -13,17 +13,21 @@ import json
 import os
 import platform
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rungbook.book.disk import writing
 from rungbook.book.lesson import Lesson
 from rungbook.book.notebook import notebook
 from rungbook.errors import DataError
 from rungbook.extras import require
 from rungbook.learner.checkpoint import write_atomically
+from rungbook.recipes.prepare import cores
 from rungbook.recipes.shipped import shipped
 
 TIMEOUT = 600
@@ -93,36 +97,49 @@ def executions_folder() -> Path:
     return cache_folder() / "lessons"
 
 
-def execute(lesson: Lesson, folder: Path | None = None) -> Executed:
+def execute(lesson: Lesson, folder: Path | None = None, stop: threading.Event | None = None) -> Executed:
     """Execute a lesson, or take up what it gave before.
 
     Args:
         lesson: which.
         folder: where executions are kept; `executions_folder()` if None.
+        stop: once it is set, the kernel is taken down and the lesson left.
 
     Raises:
-        EnvironmentProblem: E404 what executes notebooks is not installed.
+        EnvironmentProblem: E404 what executes notebooks is not installed, E405 the folder cannot be written, E401 the disk is full.
         DataError: E307 a cell fails; the lesson, the cell and the error are named.
     """
+    require("book", "Executing a lesson")
     place = kept_at(lesson, folder or executions_folder())
-    if not place.is_file():
-        done = _execute(lesson)
+    if kept := _kept(place):
+        return kept
+    with writing(place.parent, "executed lessons are kept", "RUNG_CACHE"):
         place.parent.mkdir(parents=True, exist_ok=True)
-        for old in place.parent.glob(f"{lesson.name}-*.ipynb"):
-            old.unlink(missing_ok=True)
+    done = _execute(lesson, stop or threading.Event())
+    with writing(place.parent, "executed lessons are kept", "RUNG_CACHE"):
         write_atomically(place, json.dumps(done, indent=1).encode())
+        for old in set(place.parent.glob(f"{lesson.name}-*.ipynb")) - {place}:
+            old.unlink(missing_ok=True)
+    return Executed(done, done.metadata["rungbook"]["seconds"])
+
+
+def _kept(place: Path) -> Executed | None:
+    """What was kept there; None where there is nothing, or a file that was cut off or is something else."""
     import nbformat
 
-    whole = nbformat.read(place, as_version=4)
-    return Executed(whole, whole.metadata["rungbook"]["seconds"])
+    try:
+        whole = nbformat.read(place, as_version=4)
+        return Executed(whole, float(whole.metadata["rungbook"]["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError):
+        return None
 
 
-def _execute(lesson: Lesson) -> Any:
+def _execute(lesson: Lesson, stop: threading.Event) -> Any:
     """The notebook with outputs and, in its metadata, the processor time."""
-    require("book", "Executing a lesson")
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
+    from nbclient.util import ensure_async
     from traitlets.config import Config
 
     whole = nbformat.from_dict(notebook(lesson, hidden=True))
@@ -139,15 +156,25 @@ def _execute(lesson: Lesson) -> Any:
             config=Config({"KernelManager": private} if os.name == "posix" else {}),
         )
         async with client.async_setup_kernel(env=_environment(Path(folder)), cwd=folder):
-            await _aside(client, BEFORE)
-            for index, cell in enumerate(whole.cells):
-                try:
-                    await client.async_execute_cell(cell, index)
-                except CellExecutionError as error:
-                    first = next((line for line in cell.source.splitlines() if line.strip()), "")
-                    said = f'{lesson.path.name}, cell {index + 1} ("{first.strip()}"): {error.ename}: {error.evalue}'
-                    raise DataError("E307", said, f"python {lesson.path}") from error
-            return float(await _aside(client, AFTER))
+            cells = asyncio.ensure_future(through(client))
+            while not cells.done():
+                await asyncio.wait({cells}, timeout=0.2)
+                if stop.is_set() and not cells.done() and client.km is not None:
+                    # asked politely it would finish its cell, and complain of sockets that are gone
+                    await ensure_async(client.km.shutdown_kernel(now=True))
+                    cells.cancel()
+            return await cells
+
+    async def through(client: NotebookClient) -> float:
+        await _aside(client, BEFORE)
+        for index, cell in enumerate(whole.cells):
+            try:
+                await client.async_execute_cell(cell, index)
+            except CellExecutionError as error:
+                first = next((line for line in cell.source.splitlines() if line.strip()), "")
+                said = f'{lesson.path.name}, cell {index + 1} ("{first.strip()}"): {error.ename}: {error.evalue}'
+                raise DataError("E307", said, f"python {lesson.path}") from error
+        return float(await _aside(client, AFTER))
 
     with tempfile.TemporaryDirectory(prefix="rung-lesson-") as empty, tempfile.TemporaryDirectory(prefix="rung-ipc-") as sockets:
         seconds = asyncio.run(run(empty, sockets))
@@ -176,15 +203,25 @@ def _environment(empty: Path) -> dict[str, str]:
     return {**kept, **one, **own, "PYTHONHASHSEED": "0", "IPYTHONDIR": str(empty / "ipython")}
 
 
-def execute_all(chosen: Iterable[Lesson], folder: Path | None = None) -> Iterator[tuple[Lesson, Future[Executed]]]:
-    """Execute lessons side by side, one kernel a core; gives each with its future, in order.
+@contextmanager
+def executing(chosen: Iterable[Lesson], folder: Path | None = None) -> Iterator[dict[str, Future[Executed]]]:
+    """Execute lessons side by side, one kernel a core, while the block lasts; what makes it end in an error stops those still running.
 
     Args:
         chosen: which.
         folder: as in `execute`.
+
+    Yields:
+        lesson's name -> its execution, begun in their order.
     """
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield from [(lesson, pool.submit(execute, lesson, folder)) for lesson in chosen]
+    stop, pool = threading.Event(), ThreadPoolExecutor(cores())
+    try:
+        yield {lesson.name: pool.submit(execute, lesson, folder, stop) for lesson in chosen}
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=stop.is_set())
 
 
-__all__ = ["Executed", "execute", "execute_all", "executions_folder", "kept_at", "library_hash"]
+__all__ = ["Executed", "execute", "executing", "executions_folder", "kept_at", "library_hash"]

@@ -70,23 +70,24 @@ def copy_for(lesson: Lesson, folder: Path) -> tuple[Path, Path | None]:
         folder: where; it must exist.
 
     Returns:
-        the notebook to open, and the reader's own edited copy it stands beside, if there is one.
+        the notebook to open, and the reader's own edited copy it stands beside, the last one where there are several.
 
     Raises:
         UsageError: E201 the folder does not exist. EnvironmentProblem: E405 it cannot be written.
     """
     if not folder.is_dir():
         raise UsageError("E201", f"There is no folder {folder}.", f"mkdir -p {folder}")
-    text, first = text_of(lesson), folder / f"{lesson.name}.ipynb"
-    place, number = first, 2
+    text, own = text_of(lesson), None
+    place, number = folder / f"{lesson.name}.ipynb", 2
     try:
-        while not _write_new(place, text) and _cells(place) != _cells_of(text):
+        while not _write_new(place, text) and (found := _cells(place)) != _cells_of(text):
+            own = place if own is None or found is not None else own  # what cannot be read is nobody's work to go on with
             place, number = folder / f"{lesson.name}-{number}.ipynb", number + 1
     except OSError as error:
         raise EnvironmentProblem(
             "E405", f"{place} cannot be written: {error.strerror}.", "Change into a folder of your own and try again."
         ) from error
-    return place, None if place == first else first
+    return place, own
 
 
 def _write_new(place: Path, text: str) -> bool:

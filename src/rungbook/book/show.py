@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rungbook.book.disk import writing
 from rungbook.plot.style import Picture
 
 PICTURES = "RUNG_PICTURES"
@@ -73,9 +74,10 @@ def _saved(picture: Picture) -> str:
     if not folder or _in_notebook():
         return ""
     place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    number = sum(1 for _ in place.glob(f"[0-9][0-9].{picture.kind}")) + 1
-    return f" {picture.save(place / f'{number:02}.{picture.kind}')}"
+    with writing(place, "pictures are put", "RUNG_RUNS"):
+        place.mkdir(parents=True, exist_ok=True)
+        number = sum(path.stem.isdigit() for path in place.iterdir()) + 1
+        return f" {picture.save(place / f'{number:02}.{picture.kind}')}"
 
 
 @dataclass(frozen=True)

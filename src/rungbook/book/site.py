@@ -6,6 +6,8 @@ What a reader gets needs no network: MathJax and reveal.js come from `docs/vendo
 from __future__ import annotations
 
 import hashlib
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,10 +17,13 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from filelock import FileLock
+
 from rungbook.book import pages
-from rungbook.book.execute import Executed, execute_all
+from rungbook.book.execute import Executed, executing
 from rungbook.book.lesson import RUNGS, Lesson, lessons
 from rungbook.book.notebook import is_hidden, text_of
+from rungbook.book.place import publish, reserve
 from rungbook.book.slides import deck, find_browser, print_pdf
 from rungbook.errors import DataError, EnvironmentProblem, UsageError
 from rungbook.extras import require
@@ -26,11 +31,11 @@ from rungbook.recipes.shipped import checkout
 
 PAGES = ("*.md", "howto/*.md", "conf.py", "_static/*")
 """Files of `docs/` that Sphinx reads as they are."""
-DOCTREES = ".doctrees"
-"""What Sphinx keeps of pages it has read."""
 VENDOR = "vendor"
-PLACE = Path("build", "site")
-"""Where in a checkout the site is built."""
+PLACE, WORK = Path("build", "site"), Path("build", "docs")
+"""Where in a checkout the site is put, and what is kept from one build to the next: pages as they are read, what Sphinx made of them."""
+PDF = ' (<a href="slides/crash_course.pdf">PDF</a>)'
+"""Link on the first page, left out where nothing can print."""
 
 
 @dataclass(frozen=True)
@@ -41,42 +46,48 @@ class Built:
         folder: of the pages, `index.html` among them.
         pages: how many.
         lesson_seconds: lesson's name -> processor time of its execution.
+        pdf: whether there was a browser to print the slides.
     """
 
     folder: Path
     pages: int
     lesson_seconds: dict[str, float]
+    pdf: bool
 
 
 def build(out: Path | None = None, tell: Callable[[str], None] = lambda words: None) -> Built:
     """Build the site of this checkout.
 
     Args:
-        out: folder of the pages; emptied if it is a site, `build/site` of the checkout if None.
+        out: folder of the pages, `build/site` of the checkout if None; what an earlier build put there and is no more is taken away.
         tell: gets a line on what is being done.
 
     Raises:
         UsageError: E201 there is no checkout here, or `out` holds something else than a site.
-        EnvironmentProblem: E404 Sphinx, or another part, is not installed; said before anything is done.
+        EnvironmentProblem: E404 Sphinx, or another part, is not installed, E405 `out` cannot be written; said before anything is done.
         DataError: E307 a lesson fails; E308 a page does, with what Sphinx says.
     """
-    root = _checkout()
+    root, chosen = _checkout(), lessons()
     out = (out or root / PLACE).resolve()
-    if out.exists() and not (out / "searchindex.js").is_file() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError("E201", f"{out} holds something else than a site and stays as it is.", "Name an empty or a new folder.")
     require("book", "The site", 'pip install -c constraints.txt -e ".[{group}]"')
     check_vendor(root / "docs" / VENDOR)
+    reserve(out)
     executed: dict[str, Executed] = {}
-    for lesson, future in execute_all(lessons()):
-        executed[lesson.name] = future.result()
-        tell(f"lesson {lesson.number}: {executed[lesson.name].seconds:.0f} s of processor time")
-    source = out.with_name(out.name + "-source")
-    assemble(root, source, executed)
+    with executing(chosen) as begun:
+        for lesson in chosen:
+            executed[lesson.name] = begun[lesson.name].result()
+            tell(f"lesson {lesson.number}: {executed[lesson.name].seconds:.0f} s of processor time")
     tell("pages")
-    _sphinx(source, out)
-    _slides(root, out)
-    count = sum("_static" not in page.relative_to(out).parts for page in out.rglob("*.html"))
-    return Built(out, count, {name: done.seconds for name, done in executed.items()})
+    work, pdf = root / WORK, find_browser() is not None
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / ".lock"):  # of two builds at once the second waits
+        if assemble(root, work / "source", executed, pdf=pdf):
+            shutil.rmtree(work / "html", ignore_errors=True)  # Sphinx never takes a page away
+        _sphinx(work)
+        _slides(root, work / "html")
+        publish(work / "html", out)
+    count = sum("_static" not in page.relative_to(out).parts for page in (work / "html").rglob("*.html"))
+    return Built(out, count, {name: done.seconds for name, done in executed.items()}, pdf)
 
 
 def _checkout() -> Path:
@@ -96,13 +107,14 @@ def server(folder: Path | None, port: int) -> ThreadingHTTPServer:
     Raises:
         UsageError: E201 nothing is built there. EnvironmentProblem: E405 the port is taken.
     """
+    option = f" --out {shlex.quote(str(folder))}" if folder else ""
     folder = folder or _checkout() / PLACE
     if not (folder / "index.html").is_file():
-        raise UsageError("E201", f"There is no site in {folder}.", "rung docs build")
+        raise UsageError("E201", f"There is no site in {folder}.", f"rung docs build{option}")
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(folder)))
     except OSError as error:
-        raise EnvironmentProblem("E405", f"Port {port} cannot be used: {error.strerror}.", "rung docs serve --port 0") from error
+        raise EnvironmentProblem("E405", f"Port {port} cannot be used: {error.strerror}.", f"rung docs serve{option} --port 0") from error
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -112,25 +124,31 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Says nothing: the terminal shows the address and how to end."""
 
 
-def assemble(root: Path, source: Path, executed: dict[str, Executed]) -> None:
+def assemble(root: Path, source: Path, executed: dict[str, Executed], *, pdf: bool = True) -> bool:
     """Lay out everything Sphinx reads; what has not changed since the last time stays untouched, so that Sphinx need not read it again.
 
     Args:
         root: the checkout.
         source: folder for it.
         executed: lesson's name -> its notebook with outputs.
+        pdf: whether the first page links the printed slides.
+
+    Returns:
+        whether something that was there the last time is gone.
     """
     made = {**_lessons(repository_of(root), executed), **pages.generated(root)}
     wanted = {**_written(root / "docs"), **{name: text.encode() for name, text in made.items()}}
-    for path in sorted(source.rglob("*"), reverse=True):
-        name = path.relative_to(source).as_posix()
-        if path.is_file() and name not in wanted and not name.startswith(DOCTREES):
-            path.unlink()
+    if not pdf:
+        wanted["index.md"] = wanted["index.md"].replace(PDF.encode(), b"")
+    gone = [path for path in source.rglob("*") if path.is_file() and path.relative_to(source).as_posix() not in wanted]
+    for path in gone:
+        path.unlink()
     for name, data in wanted.items():
         path = source / name
         if not path.is_file() or path.read_bytes() != data:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+    return bool(gone)
 
 
 def _written(docs: Path) -> dict[str, bytes]:
@@ -145,7 +163,7 @@ def _lessons(repository: str, executed: dict[str, Executed]) -> dict[str, str]:
     import nbformat
 
     files = {}
-    for lesson in lessons():
+    for lesson in (one for one in lessons() if one.name in executed):  # one written meanwhile waits for the next build
         whole = executed[lesson.name].notebook
         shown = nbformat.from_dict({**whole, "cells": [cell for cell in whole.cells if not is_hidden(cell)]})
         shown.cells.insert(1, nbformat.v4.new_markdown_cell(about(lesson, repository), id=f"about-{lesson.number}"))
@@ -181,16 +199,21 @@ def check_vendor(folder: Path) -> None:
     Raises:
         DataError: E308 a file is missing, changed, or not listed.
     """
-    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    sums = folder / "SHA256SUMS"
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     here = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.name not in ("SHA256SUMS", "README.md")}
     for name in sorted(listed.keys() | here.keys()):
-        if name not in here or name not in listed or hashlib.sha256(here[name].read_bytes()).hexdigest() != listed[name]:
-            raise DataError("E308", f"docs/vendor/{name} is not the file that SHA256SUMS lists.", "git checkout docs/vendor")
+        if name not in listed:
+            fix = f"Remove docs/vendor/{name}" if lines else "git checkout docs/vendor"
+            raise DataError("E308", f"docs/vendor/{name} is not among the files that SHA256SUMS lists.", fix)
+        if name not in here or hashlib.sha256(here[name].read_bytes()).hexdigest() != listed[name]:
+            raise DataError("E308", f"docs/vendor/{name or 'SHA256SUMS'} is not the file that was listed.", "git checkout docs/vendor")
 
 
 def _slides(root: Path, out: Path) -> None:
     """Every deck of `docs/slides`, and its PDF where a browser can print it."""
+    shutil.rmtree(out / "slides", ignore_errors=True)
     for path in sorted((root / "docs" / "slides").glob("*.md")):
         text = path.read_text(encoding="utf-8")
         page = out / "slides" / f"{path.stem}.html"
@@ -200,10 +223,11 @@ def _slides(root: Path, out: Path) -> None:
             print_pdf(page, page.with_suffix(".pdf"))
 
 
-def _sphinx(source: Path, out: Path) -> None:
-    """Run Sphinx; a warning is an error."""
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-j", "auto", "-d", str(source / DOCTREES)]
-    done = subprocess.run([*command, str(source), str(out)], capture_output=True, text=True, check=False)
+def _sphinx(work: Path) -> None:
+    """Run Sphinx from `source` to `html`; a warning is an error."""
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-j", "auto", "-d", str(work / "doctrees")]
+    source = work / "source"
+    done = subprocess.run([*command, str(source), str(work / "html")], capture_output=True, text=True, check=False)
     if done.returncode:
         said = "\n".join(line.replace(f"{source}/", "") for line in done.stderr.strip().splitlines())
         raise DataError("E308", f"Sphinx says:\n{said}\n", "Mend the page; lessons are in lessons/, the others in docs/.")

@@ -20,6 +20,8 @@ from rungbook.errors import DataError, EnvironmentProblem
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 PICTURE = re.compile(r"!\[\]\(picture:(?P<name>\w+)\)")
+PATIENCE = 180
+"""Seconds that printing may take."""
 SIZE = (1280, 720)
 """Of a slide, in pixels."""
 
@@ -89,7 +91,7 @@ def print_pdf(page: Path, out: Path) -> None:
         out: the PDF.
 
     Raises:
-        EnvironmentProblem: E404 there is no Chromium, E405 it fails.
+        EnvironmentProblem: E404 there is no Chromium, E407 it fails.
     """
     browser = find_browser()
     if browser is None:
@@ -111,11 +113,13 @@ def print_pdf(page: Path, out: Path) -> None:
             f"--print-to-pdf={out}",
             f"{page.resolve().as_uri()}?print-pdf",
         ]
-        done = subprocess.run([browser, *quiet, *print_it], capture_output=True, text=True, check=False, timeout=180)
-    if done.returncode or not out.is_file():
-        raise EnvironmentProblem(
-            "E405", f"{browser} did not print the slides: {done.stderr.strip()[-300:]}", "Open the deck and print it by hand."
-        )
+        try:
+            done = subprocess.run([browser, *quiet, *print_it], capture_output=True, text=True, check=False, timeout=PATIENCE)
+            said = done.stderr.strip()[-300:]
+        except subprocess.TimeoutExpired:
+            said = f"it was given up after {PATIENCE} s"
+    if not out.is_file():
+        raise EnvironmentProblem("E407", f"{browser} did not print the slides: {said}", "Open the deck and print it by hand.")
 
 
 __all__ = ["deck", "find_browser", "print_pdf"]

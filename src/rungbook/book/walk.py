@@ -15,7 +15,7 @@ from typing import Any
 from rungbook.book.lesson import Lesson
 from rungbook.book.notebook import is_hidden
 from rungbook.book.show import PICTURES
-from rungbook.errors import DataError
+from rungbook.errors import DataError, RungError
 
 LINK = re.compile(r"\[([^\]]+)\]\(#[\w-]+\)")
 """A link into glossary or bibliography: in a terminal its words alone."""
@@ -43,7 +43,7 @@ def walk(lesson: Lesson, pictures: Path, out: Any) -> None:
     os.environ[PICTURES] = str(pictures)
     main = types.ModuleType("__main__")
     main.__dict__["__file__"] = str(lesson.path)
-    with _as_main(main):
+    with _as_main(main), _one_thread():
         try:
             for cell in jupytext.read(lesson.path).cells:
                 if not is_hidden(cell):
@@ -133,13 +133,27 @@ def _run(lesson: Lesson, cell: Any, main: types.ModuleType, width: int) -> None:
         with contextlib.redirect_stdout(Folding(sys.stdout, width)):
             exec(compile("\n" * above + cell.source, str(lesson.path), "exec"), main.__dict__)
             print(flush=True)
-    except BrokenPipeError:
-        raise  # nobody reads on, as after `head`: no fault of the lesson's
+    except (BrokenPipeError, RungError):
+        raise  # nobody reads on, as after `head`, or a picture cannot be kept: no fault of the lesson's
     except Exception as error:
         line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(lesson.path)), above + 1)
         raise DataError(
             "E307", f"{lesson.path.name}, line {line}: {type(error).__name__}: {error}", "Install rungbook again, or report it."
         ) from error
+
+
+@contextlib.contextmanager
+def _one_thread() -> Any:
+    """Figures depend on the number of threads; those a lesson asserts were shown for one. Whoever sets OMP_NUM_THREADS knows better."""
+    import torch
+
+    before = torch.get_num_threads()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

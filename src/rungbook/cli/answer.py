@@ -9,6 +9,7 @@ import errno
 import json
 import math
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -23,7 +24,7 @@ BLOTTED_FROM = 6
 """Characters from which a word of the user's is taken out of crash reports; shorter ones are no secrets and would riddle the text."""
 
 
-UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG)
+UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR)
 """What the machine answers where the user's rights or disk, not rungbook, stand in the way."""
 
 
@@ -138,8 +139,14 @@ def _usage_fix(error: Any) -> str:
     return f"See {verb} --help"
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What would steer the terminal, were a user's word told back as it is."""
+
+
 def _say(problem: dict[str, Any], before: str, as_json: bool) -> int:
-    from rich.markup import escape
+    from rich.markup import escape as as_it_is
+
+    escape = lambda words: as_it_is(CONTROL.sub("\N{REPLACEMENT CHARACTER}", words))
 
     try:
         if as_json:

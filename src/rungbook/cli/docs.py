@@ -16,6 +16,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder; build/site of t
 @app.command("build")
 def build(out: Out = None, as_json: AsJson = False, debug: Debug = False) -> int:
     """Execute the lessons that changed and build all pages; a warning is an error."""
+    import shlex
     import time
 
     from rungbook.book.site import build as build_site
@@ -29,9 +30,11 @@ def build(out: Out = None, as_json: AsJson = False, debug: Debug = False) -> int
     slowest = max(made.lesson_seconds, key=lambda name: made.lesson_seconds[name])
     mean = sum(made.lesson_seconds.values()) / len(made.lesson_seconds)
     plain(said, f"lessons: {mean:.0f} s of processor time on average, {slowest} {made.lesson_seconds[slowest]:.0f} s", "dim")
-    plain(said, "next: rung docs serve", "dim")
+    if not made.pdf:
+        plain(said, "no PDF of the slides: it is printed by Chromium, which is not installed", "yellow")
+    plain(said, f"next: rung docs serve{f' --out {shlex.quote(str(out))}' if out else ''}", "dim")
     if as_json:
-        emit({"folder": made.folder, "pages": made.pages, "lesson_seconds": made.lesson_seconds})
+        emit({"folder": made.folder, "pages": made.pages, "lesson_seconds": made.lesson_seconds, "pdf": made.pdf})
     return 0
 
 

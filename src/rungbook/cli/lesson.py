@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +74,7 @@ def _walk(chosen: Any, as_json: bool) -> int:
     from rungbook.recipes.runs import runs_folder
 
     out = console(as_json)
-    with _pictures_in(_fresh(runs_folder() / f"lesson-{chosen.name}"), chosen) as pictures:
+    with _pictures_in(runs_folder() / f"lesson-{chosen.name}", chosen) as pictures:
         # with --json, what the lesson prints goes where a person reads, the JSON line alone to standard output
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
             walk(chosen, pictures, out)
@@ -86,33 +88,41 @@ def _walk(chosen: Any, as_json: bool) -> int:
     return 0
 
 
-def _fresh(folder: Path) -> Path:
-    """A folder of that name that is not there yet: earlier pictures stay."""
-    number, place = 2, folder
-    while place.exists():
-        place, number = folder.with_name(f"{folder.name}-{number}"), number + 1
-    return place
-
-
 @contextlib.contextmanager
 def _pictures_in(folder: Path, chosen: Any) -> Iterator[Path]:
-    """A new folder, made before the lesson begins; where no picture came into it, it goes again, and those above it that came with it.
+    """A new folder of that name, with a number where earlier pictures are; where none came into it, it goes again, and those above it too.
 
     Raises:
         EnvironmentProblem: E405 it cannot be made.
     """
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    made = [place for place in folder.parents if not place.exists()]
     try:
-        folder.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = next(name for name in _numbered(folder) if _made(name))
     except OSError as error:
         fix = f"Name a folder of your own: RUNG_RUNS=~/runs rung lesson {chosen.number}"
         raise EnvironmentProblem("E405", f"The pictures' folder {folder} cannot be made: {error.strerror}.", fix) from error
     try:
-        yield folder
+        yield place
     finally:
         with contextlib.suppress(OSError):  # one that is not empty stays, and so do those above it
-            for place in made:
-                place.rmdir()
+            for empty in (place, *made):
+                empty.rmdir()
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """The name, and then with 2, 3, ..."""
+    yield folder
+    yield from (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; False where there is something, as when another lesson was quicker."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _open(chosen: Any, as_json: bool) -> int:
@@ -125,7 +135,8 @@ def _open(chosen: Any, as_json: bool) -> int:
     place, own = copy_for(chosen, Path.cwd())
     out = console(as_json)
     if own:
-        plain(out, f"{own.name} is there, differs from the lesson and stays as it is; to go on with it: jupyter lab {own.name}", "yellow")
+        go_on = f"to go on with it: python -m jupyterlab {shlex.quote(own.name)}"
+        plain(out, f"{own.name} is there, differs from the lesson and stays as it is; {go_on}", "yellow")
     plain(out, f"notebook: {place}")
     if as_json:
         emit({**_about(chosen), "notebook": str(place), "kept": own and str(own)})
@@ -136,8 +147,8 @@ def _open(chosen: Any, as_json: bool) -> int:
         plain(out, "No browser was found: the address to open is printed below.", "yellow")
     plain(out, "JupyterLab starts; Ctrl-C twice ends it.", "dim")
     if code := _serve(start):
-        fix = " ".join([*start, *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])])
-        raise EnvironmentProblem("E406", f"JupyterLab ended with exit code {code}; what it said stands above.", fix)
+        fix = shlex.join([*start, *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])])
+        raise EnvironmentProblem("E407", f"JupyterLab ended with exit code {code}; what it said stands above.", fix)
     return 0
 
 

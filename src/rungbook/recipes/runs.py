@@ -27,7 +27,7 @@ RECORDED = ("torch", "numpy", "rungbook", "scikit-learn", "pandas")
 
 def runs_folder() -> Path:
     """Where runs are kept: `RUNG_RUNS`, else ./runs."""
-    return Path(os.environ.get("RUNG_RUNS") or "runs")
+    return Path(os.environ.get("RUNG_RUNS") or "runs").expanduser()
 
 
 def versions() -> dict[str, str]:
