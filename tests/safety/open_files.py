@@ -115,6 +115,7 @@ def forked(how: str, path: Path) -> dict[str, Any]:
 def main() -> None:
     """Open all cases of standard input."""
     warnings.simplefilter("ignore")
+    sys.dont_write_bytecode = True  # a module that nobody has imported before would be written down compiled, which is not the file's deed
     torch.set_num_threads(1)
     print(json.dumps({name: forked(how, Path(path)) for name, how, path in json.load(sys.stdin)}))
 
