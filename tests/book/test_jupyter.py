@@ -21,7 +21,7 @@ import pytest
 
 from rungbook.book.lesson import Lesson, lessons
 
-pytestmark = [pytest.mark.lessons, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 TOKEN = "only-this-test"
 LONGEST = 900
 """Seconds after which a notebook is given up: no budget, those are for the processor's time."""

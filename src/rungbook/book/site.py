@@ -20,11 +20,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from rungbook.book import pages
+from rungbook.book.disk import writing
 from rungbook.book.execute import Executed, executing
 from rungbook.book.lesson import RUNGS, Lesson, lessons
 from rungbook.book.notebook import is_hidden, text_of
 from rungbook.book.place import publish, reserve
 from rungbook.book.slides import deck, find_browser, print_pdf
+from rungbook.data.download import cache_folder
 from rungbook.errors import DataError, EnvironmentProblem, UsageError
 from rungbook.extras import require
 from rungbook.recipes.shipped import checkout
@@ -32,8 +34,8 @@ from rungbook.recipes.shipped import checkout
 PAGES = ("*.md", "howto/*.md", "conf.py", "_static/*")
 """Files of `docs/` that Sphinx reads as they are."""
 VENDOR = "vendor"
-PLACE, WORK = Path("build", "site"), Path("build", "docs")
-"""Where in a checkout the site is put, and what is kept from one build to the next: pages as they are read, what Sphinx made of them."""
+PLACE = Path("build", "site")
+"""Where in a checkout the site is put."""
 PDF = ' (<a href="slides/crash_course.pdf">PDF</a>)'
 """Link on the first page, left out where nothing can print."""
 
@@ -78,16 +80,23 @@ def build(out: Path | None = None, tell: Callable[[str], None] = lambda words: N
             executed[lesson.name] = begun[lesson.name].result()
             tell(f"lesson {lesson.number}: {executed[lesson.name].seconds:.0f} s of processor time")
     tell("pages")
-    work, pdf = root / WORK, find_browser() is not None
-    work.mkdir(parents=True, exist_ok=True)
+    work, pdf = _work(root), find_browser() is not None
     with FileLock(work / ".lock"):  # of two builds at once the second waits
         if assemble(root, work / "source", executed, pdf=pdf):
             shutil.rmtree(work / "html", ignore_errors=True)  # Sphinx never takes a page away
         _sphinx(work)
         _slides(root, work / "html")
         publish(work / "html", out)
-    count = sum("_static" not in page.relative_to(out).parts for page in (work / "html").rglob("*.html"))
+        count = sum("_static" not in page.relative_to(work / "html").parts for page in (work / "html").rglob("*.html"))
     return Built(out, count, {name: done.seconds for name, done in executed.items()}, pdf)
+
+
+def _work(root: Path) -> Path:
+    """What is kept from one build of a checkout to the next: the pages as Sphinx reads them, and what it made of them."""
+    work = cache_folder() / "docs" / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    with writing(work, "pages are kept", "RUNG_CACHE"):
+        work.mkdir(parents=True, exist_ok=True)
+    return work
 
 
 def _checkout() -> Path:
