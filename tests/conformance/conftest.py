@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+for _folder in (".", "../models"):
+    sys.path.insert(0, str((Path(__file__).parent / _folder).resolve()))
 
-from agree import Counts, as_rows
+from agree import Counts, as_rows  # noqa: E402
 
 KEY: pytest.StashKey[dict[str, Counts]] = pytest.StashKey()
 

@@ -12,36 +12,19 @@ import torch.nn.functional as F
 from agree import close
 from tolerances import GRADIENTS, VALUES
 from torch import Tensor, nn
+from zoo import FORMS, batch, made
 
-from rungbook.models.registry import MODELS, create_model
 from rungbook.scratch import functional as ours
 from rungbook.scratch import optim
 from rungbook.scratch.autograd.tape import Tape
 from rungbook.scratch.mode import scratch
 from rungbook.scratch.swap import swap, swap_report
 
-STEPS = 50
+STEPS, STEPS_OF_DEEP = 50, 10
+DEEP = 20
+"""Layers from which a model is deep: by default it trains the shorter time, in a soak the longer one, as all others."""
 STEP_TOLERANCE = 1e-9
 """Of the loss at each step, relative."""
-
-
-def made(name: str) -> nn.Module:
-    torch.manual_seed(0)
-    return create_model(name, **MODELS[name].small)
-
-
-def batch(name: str, n: int = 8) -> tuple[Tensor, ...]:
-    """Inputs for the small form, in float64."""
-    g = torch.Generator().manual_seed(1)
-    entry, small = MODELS[name], MODELS[name].small
-    if entry.inputs == "image":
-        return (torch.randn(n, small["in_channels"], *small.get("image_size", (28, 28)), generator=g, dtype=torch.float64),)
-    if entry.inputs == "flat":
-        return (torch.randn(n, small["in_features"], generator=g, dtype=torch.float64),)
-    if entry.inputs == "table":
-        levels = [torch.randint(0, k, (n, 1), generator=g) for k in small["cardinalities"]]
-        return torch.randn(n, small["num_numbers"], generator=g, dtype=torch.float64), torch.cat(levels, 1)
-    return (torch.randint(1, small["vocab_size"], (n, 7), generator=g),)
 
 
 def targets(output: Tensor) -> Tensor:
@@ -49,7 +32,7 @@ def targets(output: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FORMS)
 def test_swapped(name: str, training: bool) -> None:
     theirs = made(name)
     torch_state = theirs.state_dict()
@@ -58,7 +41,7 @@ def test_swapped(name: str, training: bool) -> None:
     assert all(torch.equal(a, b) for a, b in zip(mine.state_dict().values(), torch_state.values(), strict=True))
     left = {kind for kind in swap_report(mine).left.values() if hasattr(nn, kind)}
     assert not left, f"{name} uses layers without a twin"
-    inputs = batch(name)
+    inputs = batch(name, 8, dtype=torch.float64)
     found = []
     for model in (theirs.double(), mine.double()):
         model.train(training)
@@ -73,9 +56,13 @@ def test_swapped(name: str, training: bool) -> None:
         close(mine.state_dict()[key], value, VALUES, key)
 
 
-def by_torch(model: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[float]:
+def is_deep(name: str) -> bool:
+    return sum(not list(layer.children()) for layer in made(name).modules()) >= DEEP
+
+
+def by_torch(model: nn.Module, inputs: tuple[Tensor, ...], steps: int) -> Iterator[float]:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(STEPS):
+    for _ in range(steps):
         optimizer.zero_grad()
         output = model(*inputs)
         loss = F.cross_entropy(output, targets(output))
@@ -84,14 +71,14 @@ def by_torch(model: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[float]:
         yield loss.item()
 
 
-def by_hand(model: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[float]:
+def by_hand(model: nn.Module, inputs: tuple[Tensor, ...], steps: int) -> Iterator[float]:
     """Twins of all layers, functions and losses, the tape's gradients, our optimiser."""
     model = swap(model)
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(STEPS):
+    for _ in range(steps):
         optimizer.zero_grad()
         with Tape() as tape, scratch():
-            tape.watch(*model.parameters())
+            tape.watch(model)
             output = model(*inputs)
             loss = ours.cross_entropy(output, targets(output))
         tape.backward(loss)
@@ -99,13 +86,17 @@ def by_hand(model: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[float]:
         yield loss.item()
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_trained_with_everything_by_hand(name: str) -> None:
-    inputs, start = batch(name), made(name).double().train()
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [(name, STEPS_OF_DEEP if is_deep(name) else STEPS) for name in FORMS]
+    + [pytest.param(name, STEPS, marks=pytest.mark.soak) for name in FORMS if is_deep(name)],
+)
+def test_trained_with_everything_by_hand(name: str, steps: int) -> None:
+    inputs, start = batch(name, 8, dtype=torch.float64), made(name).double().train()
     losses: list[list[float]] = []
     for train in (by_torch, by_hand):
         torch.manual_seed(3)
-        losses.append(list(train(copy.deepcopy(start), inputs)))
+        losses.append(list(train(copy.deepcopy(start), inputs, steps)))
     for step, (a, b) in enumerate(zip(losses[1], losses[0], strict=True)):
         assert abs(a - b) <= STEP_TOLERANCE * max(1.0, abs(b)), f"{name}: step {step}: {a} by hand, {b} by torch"
     assert losses[0][-1] < losses[0][0], "it learned something"
@@ -126,8 +117,8 @@ def test_models_use_nothing_that_lacks_a_twin(monkeypatch: pytest.MonkeyPatch) -
                 missing.setdefault(name, set()).add(func.__name__)
             return func(*args, **(kwargs or {}))
 
-    for name in MODELS:
+    for name in FORMS:
         model = made(name).double()
         with Listening():
-            model(*batch(name))
+            model(*batch(name, 8, dtype=torch.float64))
     assert not missing

@@ -67,10 +67,13 @@ def _not_data(path: Path, error: Exception) -> UsageError:
 def load_weights(model: nn.Module, weights: dict[str, Tensor], *, name: str = "The weights") -> Match:
     """Fill every parameter and buffer of `model`; all must be there in the right shape, and none may be left over.
 
+    Batch norm's counters of batches may be missing, as in files of torch before 0.4.1: no result depends on them.
+
     Raises:
         DataError: E303, with the matched share and the nearest name; the model is unchanged.
     """
     own = model.state_dict()
+    weights = {**{k: v for k, v in own.items() if k.endswith("num_batches_tracked")}, **weights}
     fits = {k for k, v in own.items() if k in weights and weights[k].shape == v.shape}
     missing, wrong = [k for k in own if k not in weights], [k for k in own if k in weights and k not in fits]
     left = [k for k in weights if k not in own]

@@ -6,45 +6,15 @@ Entries name their class as text, so that the table costs no import; tests run o
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from rungbook.errors import UsageError, did_you_mean
+from rungbook.models.entry import Entry
+from rungbook.models.vision.entries import VISION
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One model.
-
-    Args:
-        where: "module:Class" below `rungbook.models`.
-        inputs: what a sample is: "image" (C, H, W), "flat" (any shape, flattened), "table" (numbers and categories), "text" (token ids).
-        about: one line for lists.
-        options: constructor arguments this name stands for.
-        small: constructor arguments of the form used in tests.
-    """
-
-    where: str
-    inputs: str
-    about: str
-    options: dict[str, Any] = field(default_factory=dict)
-    small: dict[str, Any] = field(default_factory=dict)
-
-    def load(self) -> type[nn.Module]:
-        """The model's class."""
-        module, name = self.where.split(":")
-        return getattr(import_module(f"rungbook.models.{module}"), name)
-
-    def parameters(self) -> list[str]:
-        """Names of the constructor's arguments."""
-        return [p for p in inspect.signature(self.load()).parameters if p != "self"]
-
-
-_IMAGE = {"in_channels": 1, "num_classes": 10}
 _FLAT = {"in_features": 8, "out_features": 3}
 
 MODELS: dict[str, Entry] = {
@@ -59,15 +29,7 @@ MODELS: dict[str, Entry] = {
         small={"num_numbers": 3, "cardinalities": (4, 5), "out_features": 2},
     ),
     "bag": Entry("text.bag:BagOfEmbeddings", "text", "mean of word and word-pair embeddings", small={"vocab_size": 50, "out_features": 2}),
-    "lenet": Entry("vision.lenet:LeNet", "image", "LeNet-5 with ReLU and max-pooling (LeCun 1998)", small=_IMAGE),
-    "lenet_sigmoid": Entry("vision.lenet:LeNetSigmoid", "image", "LeNet-5 with sigmoid and average-pooling", small=_IMAGE),
-    "two_conv": Entry("vision.two_conv:TwoConvNet", "image", "two convolutions of 10 and 20 maps", small=_IMAGE),
-    "conv_net": Entry(
-        "vision.conv_net:ConvNet",
-        "image",
-        "convolution, batch norm, ReLU blocks",
-        small={**_IMAGE, "image_size": (16, 16), "widths": (4, 8)},
-    ),
+    **VISION,
 }
 
 
