@@ -178,3 +178,13 @@ def test_quick_judging_is_for_tests_only() -> None:
     """What `quick` leaves out must still exist under these names."""
     with pytest.MonkeyPatch.context() as patch:
         quick(patch)
+
+
+def test_without_a_valid_split_everything_but_test_is_trained_on(rung: Rung) -> None:
+    answer = rung("train softmax_regression valid=0 final=last --json")
+    assert answer.code == 0, answer.text
+    assert "valid" not in answer.json
+    assert answer.json["test"]["accuracy"] > 0.5
+    assert "valid" not in answer.text.split("before training")[1].split("report:")[0], answer.text
+    chosen = rung("train softmax_regression valid=0 --json")
+    assert (chosen.code, chosen.json["error"]) == (2, "E202")

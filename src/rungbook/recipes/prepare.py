@@ -86,8 +86,8 @@ def prepare_data(recipe: Recipe, loaded: Data | None = None) -> Data:
     if loaded is not None:
         data = replace(data, train=copy(data.train))
         data.train.batch_size = recipe.batch_size
-    if data.valid is None or data.test is None:
-        part = "valid" if data.valid is None else "test"
+    if (data.valid is None and recipe.valid) or data.test is None:
+        part = "test" if data.test is None else "valid"
         raise DataError("E113", f"{data.name} leaves no sample for {part}.", "Add samples, or ask for larger parts: valid=0.2 test=0.2")
     build.check_batch_size(recipe, data)
     return data

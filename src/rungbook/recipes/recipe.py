@@ -15,7 +15,7 @@ from torch import nn
 from rungbook.data.data import Data
 from rungbook.errors import UsageError, did_you_mean
 from rungbook.recipes.mine import split_word
-from rungbook.recipes.settings import Above, Count, NotBelow, Part, Processes, Rate, Settings, Share, check_value
+from rungbook.recipes.settings import Above, Count, NotBelow, Optimizer, Part, Processes, Rate, Settings, Share, check_value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class Recipe(Settings):
         steps: budget in optimiser steps where `epochs` is None, so that few rows train as long as many.
         batch_size: samples a step.
         lr: learning rate, or "find" to look for it (Smith 2017).
-        optimizer: sgd, adam, adamw, rmsprop, adagrad, nadam, radam.
-        momentum: of sgd.
-        weight_decay: L2 pull of the weights, decoupled with adamw.
+        optimizer: sgd, adam, adamw, rmsprop, adagrad, nadam, radam, lamb, lars, lion, muon.
+        momentum: of sgd, lars and muon.
+        weight_decay: L2 pull of the weights, decoupled with adamw, lamb, lion and muon.
         schedule: how the learning rate goes: constant, one_cycle, cosine, linear, step, exponential, warm_up_cosine, ...
         clip: largest gradient norm, or none.
         accumulate: batches gathered for one step.
@@ -39,7 +39,8 @@ class Recipe(Settings):
         patience: epochs without a better valid loss before stopping, or none.
         ema: decay of an average of the weights, or none.
         final: end with the weights "best" on valid, or the "last".
-        valid, test: shares of the samples where the source brings no such split.
+        valid, test: shares of the samples where the source brings no such split. valid=0 trains on everything but test, once nothing is
+            left to choose: it goes with final=last and without patience. Where test is cut from the samples, it is then cut elsewhere.
         device: cpu, cuda, ...; the fastest there is if none.
         workers: processes that read data ahead.
         precision: fp32 or bf16.
@@ -56,7 +57,7 @@ class Recipe(Settings):
     steps: Count = 2000
     batch_size: Count = 64
     lr: Rate = 1e-3
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"] = "adamw"
+    optimizer: Optimizer = "adamw"
     momentum: Share = 0.9
     weight_decay: NotBelow = 0.01
     schedule: str = "one_cycle"
@@ -96,11 +97,12 @@ class Recipe(Settings):
             raise UsageError("E202", "A compiled model hides its operations from the tape that scratch=autograd takes gradients by.", fix)
         model_entry(self.model)
         make_schedule(self.schedule)
-        if self.valid + self.test >= 1 or not self.valid or not self.test:
-            message = (
-                f"valid={self.valid:g} test={self.test:g}: both are above 0 (one to choose on, one to report once) and together below 1."
-            )
+        if self.valid + self.test >= 1 or not self.test:
+            message = f"valid={self.valid:g} test={self.test:g}: test is above 0 (to report once), and together they are below 1."
             raise UsageError("E202", message, "valid=0.1 test=0.1")
+        if not self.valid and (self.final == "best" or self.patience is not None):
+            message = "valid=0 leaves nothing to choose the best epoch on."
+            raise UsageError("E202", message, "valid=0.1, or valid=0 final=last without patience")
         if self.weights is not None and not Path(self.weights).is_file():
             from rungbook.data.load import existing
 

@@ -57,8 +57,9 @@ def describe_start(work: Work) -> None:
         plain(console, by_hand)
     batches = f"{plural(len(data.train), 'batch', 'batches')} of {data.train.batch_size}"
     console.print(f"{plural(work.epochs, 'epoch')} of {batches}; {work.recipe.optimizer}, learning rate {learner.lr:g}")
-    loss = learner.validate(metrics=[])["loss"]
-    line = f"before training: valid loss {loss:.3f}"
+    split = "train" if data.valid is None else "valid"
+    loss = learner.validate([data.one_batch(data.train.batch_size)] if data.valid is None else None, metrics=[])["loss"]
+    line = f"before training: {split} loss {loss:.3f}"
     if data.classes:
         expected = math.log(len(data.classes))
         verdict = "ok" if loss < 1.5 * expected + 0.3 else "[yellow]high: the start is far from even odds[/]"

@@ -29,7 +29,7 @@ class Progress(Callback):
 
     Args:
         console: a rich Console; None makes one on standard output.
-        columns: columns of the epoch row to print besides the losses; None prints the valid metrics.
+        columns: columns of the epoch row to print besides the losses; None prints the metrics on valid, or on train where there is no valid.
     """
 
     order = 60
@@ -85,14 +85,16 @@ class Progress(Callback):
         every = -(-epochs // LINES) if epochs > 2 * LINES else 1
         if learner.epoch % every and learner.epoch not in (1, epochs) and not learner.stop:
             return
-        names = self.columns or [k for k in row if k.startswith("valid_") and k != "valid_loss" and isinstance(row[k], int | float)]
+        judged = "valid" if "valid_loss" in row else "train"
+        names = self.columns or [k for k in row if k.startswith(f"{judged}_") and k != f"{judged}_loss" and isinstance(row[k], int | float)]
         if not self._header_done:
             self._header_done = True
             if every > 1:
                 self.console.print(f"one line every {every} epochs", style="dim")
-            self.console.print("  epoch      train      valid  " + "  ".join(f"{_short(n):>12}" for n in names) + "     time", style="bold")
+            losses = "      train      valid  " if judged == "valid" else "      train  "
+            self.console.print(f"  epoch{losses}" + "  ".join(f"{_short(n):>12}" for n in names) + "     time", style="bold")
         seconds = time.monotonic() - self._started
-        cells = [f"{learner.epoch:>3}/{epochs:<3}", f"{row['train_loss']:9.4f}", f"{row.get('valid_loss', float('nan')):9.4f}"]
+        cells = [f"{learner.epoch:>3}/{epochs:<3}", *(f"{row[loss]:9.4f}" for loss in ("train_loss", "valid_loss") if loss in row)]
         cells += [f"{_cell(n, row[n]):>12}" for n in names]
         self.console.print("  ".join([cells[0], *cells[1:]]) + f"  {int(seconds // 60):>4}:{int(seconds % 60):02}")
 
@@ -121,7 +123,7 @@ def _short(name: str) -> str:
         "mean_absolute_error": "mae",
         "balanced_accuracy": "balanced",
     }
-    name = name.removeprefix("valid_")
+    name = name.removeprefix("valid_").removeprefix("train_")
     return shorter.get(name, name)
 
 
