@@ -42,6 +42,12 @@ def _cifar(depth: int, counted: int) -> Entry:
     return Entry("vision.cifar_resnet:CifarResNet", "image", about, {"depth": depth}, small, counted)
 
 
+def _fixup(depth: int) -> Entry:
+    small = {**_SMALL, "image_size": (16, 16), "depth": 8, "widths": (4, 8, 8)}
+    about = f"{depth} layers for 32 x 32, no normalisation (Zhang 2019)"
+    return Entry("vision.fixup_resnet:FixupResNet", "image", about, {"depth": depth}, small)
+
+
 def _preact(depth: int, *, bottleneck: bool) -> Entry:
     small = {**_SMALL, "image_size": (16, 16), "depth": 11 if bottleneck else 8, "widths": (4, 8, 8)}
     about = f"{depth} layers for 32 x 32, norm before convolution (He 2016b)"
@@ -114,6 +120,10 @@ VISION: dict[str, Entry] = {
     "cifar_resnet44": _cifar(44, 658_586),
     "cifar_resnet56": _cifar(56, 853_018),
     "cifar_resnet110": _cifar(110, 1_727_962),
+    "fixup_resnet20": _fixup(20),
+    "fixup_resnet32": _fixup(32),
+    "fixup_resnet56": _fixup(56),
+    "fixup_resnet110": _fixup(110),
     "preact_resnet110": _preact(110, bottleneck=False),
     "preact_resnet164": _preact(164, bottleneck=True),
     "xresnet18": _xresnet(18, (2, 2, 2, 2)),

@@ -1,6 +1,7 @@
 """The layers and losses of `torch.nn`, each a `torch.nn.Module` that sits in torch's containers and loads torch's checkpoints.
 
-Names, arguments, attributes, parameters, their order and their seeded initial values are torch's.
+Names, arguments, attributes, parameters, their order and their seeded initial values are torch's. Two have no counterpart there:
+`RunningBatchNorm` and `GeneralReLU`, of fast.ai.
 """
 
 from rungbook.scratch.nn import init as init
@@ -39,6 +40,7 @@ from rungbook.scratch.nn.embedding import Embedding, EmbeddingBag
 from rungbook.scratch.nn.flatten import Flatten, Unflatten
 from rungbook.scratch.nn.fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from rungbook.scratch.nn.fractional_pool import FractionalMaxPool2d, FractionalMaxPool3d
+from rungbook.scratch.nn.general_relu import GeneralReLU
 from rungbook.scratch.nn.lazy import (
     LazyConv1d,
     LazyConv2d,
@@ -102,6 +104,7 @@ from rungbook.scratch.nn.pool import (
 )
 from rungbook.scratch.nn.recurrent import GRU, LSTM, RNN
 from rungbook.scratch.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell
+from rungbook.scratch.nn.running_norm import RunningBatchNorm
 from rungbook.scratch.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 from rungbook.scratch.nn.transformer import (
     Transformer,
@@ -167,6 +170,7 @@ __all__ = [
     "FractionalMaxPool3d",
     "GRUCell",
     "GaussianNLLLoss",
+    "GeneralReLU",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
@@ -228,6 +232,7 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "ReplicationPad3d",
+    "RunningBatchNorm",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
