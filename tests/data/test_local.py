@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rungbook.data import cifar, local
@@ -19,7 +20,7 @@ from rungbook.data.idx import read_idx
 from rungbook.data.local import cifar10_grids, files_of, local_folder
 from rungbook.data.named import named_data
 from rungbook.data.registry import DOWNLOADS, Download, RemoteFile
-from rungbook.errors import DataError, EnvironmentProblem
+from rungbook.errors import DataError, EnvironmentProblem, UsageError
 
 
 @pytest.fixture
@@ -155,6 +156,14 @@ def test_cifar_binary_archive(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(data.test.source) == 20
     monkeypatch.setattr(cifar, "unpack", None)  # it stays unpacked
     assert cifar.load(small, valid=0).fingerprint == data.fingerprint
+    some = cifar.load(small, valid=0, train_samples=40, seed=1)
+    assert some.train.samples == 40
+    drawn, _ = some.train.source.fetch(slice(0, 40))
+    assert isinstance(drawn, torch.Tensor)
+    assert len({row.tobytes() for row in drawn.numpy().reshape(40, -1)} & {row.tobytes() for row in together[:, 1:]}) == 40
+    assert len(some.test.source) == 20, "the test images stay all"
+    with pytest.raises(UsageError, match="E202.*150 training images"):
+        cifar.load(small, train_samples=151)
 
 
 def test_cifar_batch_of_another_kind(tmp_path: Path) -> None:

@@ -125,6 +125,17 @@ def test_a_block_is_its_way_and_its_shortcut(kind: type[nn.Module], channels: in
         BasicBlock(4, 8, groups=2)
 
 
+def test_a_plain_network_has_the_same_weights_and_no_shortcut() -> None:
+    plain = create_model("cifar_resnet20", depth=8, widths=(4, 8, 8), shortcut=False).eval()
+    residual = create_model("cifar_resnet20", depth=8, widths=(4, 8, 8)).eval()
+    residual.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 4, 8, 8)
+    for conv in (plain.layer1[0].conv2, residual.layer1[0].conv2):
+        nn.init.zeros_(conv.weight)
+    assert torch.equal(plain.layer1[0](x), torch.zeros_like(x))
+    assert torch.equal(residual.layer1[0](x), x.relu())
+
+
 def test_googlenets_other_classifiers_speak_in_training_only() -> None:
     model, x = GoogLeNet(3, 5, divide=16, aux=True), torch.randn(4, 3, 32, 32)
     assert [out.shape for out in model.train()(x)] == [(4, 5)] * 3

@@ -13,6 +13,7 @@ from rungbook.data.data import Data, Finding
 from rungbook.data.download import cache_folder, disk_problems, locked
 from rungbook.data.local import cifar10_grids, files_of, local_folder
 from rungbook.data.registry import Download
+from rungbook.data.split import some_of_training
 from rungbook.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -42,14 +43,18 @@ def read_batches(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([r[:, 1:] for r in records]).reshape(-1, 3, 32, 32), np.concatenate([r[:, 0] for r in records]).astype(np.int64)
 
 
-def load(download: Download, *, valid: float = 0.1, test: float = 0.1, **options: Any) -> Data:
+def load(download: Download, *, valid: float = 0.1, test: float = 0.1, train_samples: int | None = None, **options: Any) -> Data:
     """CIFAR-10: its official test set, and valid cut from train.
 
     Args:
         download: entry of the registry.
         valid: share of the official training set for choosing.
         test: 0 leaves the test set out; any other value keeps all of it.
+        train_samples: training images for train and valid together, drawn without replacement; all of them if None.
         options: as `image_data`.
+
+    Raises:
+        UsageError: E202 `train_samples` is not between 20 and the number of official training images.
     """
     from rungbook.data.images import image_data
 
@@ -62,6 +67,8 @@ def load(download: Download, *, valid: float = 0.1, test: float = 0.1, **options
         test_x, test_y = read_batches([unpacked / "test_batch.bin"])
     else:
         train, train_y, test_x, test_y = held
+    if train_samples is not None:
+        train, train_y = some_of_training(train, train_y, train_samples, seed=options.get("seed", 0), name=download.name)
     data = image_data(
         download.name, train, train_y, CLASSES, test=(test_x, test_y) if test else None, test_share=0.0, valid=valid, **options
     )

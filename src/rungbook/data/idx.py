@@ -13,7 +13,8 @@ import numpy as np
 from rungbook.data.data import Data
 from rungbook.data.local import files_of
 from rungbook.data.registry import Download
-from rungbook.errors import DataError, UsageError
+from rungbook.data.split import some_of_training
+from rungbook.errors import DataError
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "mnist": tuple("0123456789"),
@@ -71,17 +72,13 @@ def load(
     Raises:
         UsageError: E202 `train_samples` is not between 20 and the number of official training images.
     """
-    from rungbook.data.images import FEWEST, image_data
+    from rungbook.data.images import image_data
 
     files = files_of(download)
     arrays = {name.removesuffix("-ubyte.gz"): read_idx(path) for name, path in files.items()}
     x, y = arrays["train-images-idx3"], arrays["train-labels-idx1"]
     if train_samples is not None:
-        if not FEWEST <= train_samples <= len(x):
-            message = f"train_samples is {train_samples:,}; {download.name} has {len(x):,} training images, and {FEWEST} are needed."
-            raise UsageError("E202", message, f"train_samples={len(x) if train_samples > len(x) else FEWEST}")
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:train_samples])
-        x, y = x[drawn], y[drawn]
+        x, y = some_of_training(x, y, train_samples, seed=seed, name=download.name)
     return image_data(
         download.name,
         x,

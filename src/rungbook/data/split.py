@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rungbook.errors import UsageError
+
 Parts = dict[str, np.ndarray]
 """Sample numbers of each part: keys train, valid, test (int64, ascending, disjoint, together everything)."""
+FEWEST = 20
+"""Fewer samples than this give no split worth the name."""
 
 
 def split_indices(
@@ -84,3 +88,16 @@ def folds(
         parts.append(rest[pick["test"]])
         rest = rest[pick["train"]]
     return [*parts, rest]
+
+
+def some_of_training(x: np.ndarray, y: np.ndarray, wanted: int, *, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Some training images of a set and their labels, drawn without replacement, in their order.
+
+    Raises:
+        UsageError: E202 so few are no use, or there are not so many.
+    """
+    if not FEWEST <= wanted <= len(x):
+        message = f"train_samples is {wanted:,}; {name} has {len(x):,} training images, and {FEWEST} are needed."
+        raise UsageError("E202", message, f"train_samples={len(x) if wanted > len(x) else FEWEST}")
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:wanted])
+    return x[drawn], y[drawn]

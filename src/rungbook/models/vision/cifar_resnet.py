@@ -15,23 +15,25 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class CifarBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut without parameters.
+    """Two 3x3 convolutions beside a shortcut without parameters, or without one: the paper's "plain" network.
 
     Shape: (B, in_channels, H, W) -> (B, width, H / stride, W / stride).
     """
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int = 1, *, shortcut: bool = True) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.stride, self.more = stride, width - in_channels
+        self.stride, self.more, self.shortcut = stride, width - in_channels, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's output."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
+        if not self.shortcut:
+            return F.relu(out)
         before = self.more // 2
         same = F.pad(
             x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.more - before)
@@ -48,6 +50,7 @@ class CifarResNet(nn.Module):
         image_size: height and width in pixels; any size will do, 32 is the paper's.
         depth: layers, 6n + 2.
         widths: channels of the stages; the picture is halved before each but the first.
+        shortcut: without, each layer only sees the one before it (the paper's section 4.2, "plain").
 
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
     """
@@ -60,6 +63,7 @@ class CifarResNet(nn.Module):
         image_size: tuple[int, int] = (32, 32),
         depth: int = 20,
         widths: tuple[int, int, int] = (16, 32, 64),
+        shortcut: bool = True,
     ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
@@ -68,9 +72,11 @@ class CifarResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(widths[0])
         n, channels, stages = (depth - 2) // 6, widths[0], []
         for i, width in enumerate(widths):
-            blocks = [CifarBlock(channels if j == 0 else width, width, 2 if i > 0 and j == 0 else 1) for j in range(n)]
+            blocks = []
+            for j in range(n):
+                blocks.append(CifarBlock(channels, width, 2 if i > 0 and j == 0 else 1, shortcut=shortcut))
+                channels = width
             stages.append(nn.Sequential(*blocks))
-            channels = width
         self.layer1, self.layer2, self.layer3 = stages
         self.linear = nn.Linear(channels, num_classes)
         for module in self.modules():
