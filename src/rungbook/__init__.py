@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Callback": "rungbook.learner.callback",
     "Data": "rungbook.data.data",
+    "Items": "rungbook.data.block",
     "Learner": "rungbook.learner.learner",
     "RungError": "rungbook.errors",
     "Tape": "rungbook.scratch.autograd.tape",
@@ -27,6 +28,7 @@ _HOME = {
 """Where each public name lives."""
 
 if TYPE_CHECKING:
+    from rungbook.data.block import Items
     from rungbook.data.data import Data
     from rungbook.data.load import load_data
     from rungbook.errors import RungError
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Callback",
     "Data",
+    "Items",
     "Learner",
     "RungError",
     "Tape",

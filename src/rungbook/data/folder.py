@@ -18,6 +18,7 @@ from rungbook.data.images import FEWEST, Feeding, ImageEncoder, as_size, assembl
 from rungbook.data.layout import Layout, find_layout
 from rungbook.data.scan import Scan, near_copies, read_headers, scan
 from rungbook.data.split import Parts, split_indices
+from rungbook.data.target import ClassTarget, NumberTarget, Target
 from rungbook.errors import DataError
 
 LARGEST, SMALLEST = 48, 8
@@ -94,26 +95,76 @@ def folder_data(
             train/ lacks.
     """
     path = Path(path)
-    layout = find_layout(path)
+    return layout_data(
+        find_layout(path),
+        path.name or path.resolve().name,
+        valid,
+        test,
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+        image_size=image_size,
+        augment=augment,
+        strict=strict,
+        max_memory=max_memory,
+        show=show,
+    )
+
+
+def layout_data(
+    layout: Layout,
+    name: str,
+    valid: float = 0.1,
+    test: float = 0.1,
+    *,
+    seed: int = 0,
+    split_seed: int | None = None,
+    together: Sequence[int] | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    augment: str | Augment | None = None,
+    strict: bool = False,
+    max_memory: int = MAX_MEMORY,
+    show: bool | None = None,
+) -> Data:
+    """The images of a layout, however it was found, as `Data`: all that `folder_data` does after it has looked at the folders.
+
+    Args:
+        layout: files, their classes or numbers, and their parts.
+        name: what the set is called.
+        valid, test: shares to cut for the parts that the layout does not name.
+        seed: of the order and the augmentation, and of the split if `split_seed` is None.
+        together: a group number for each file; a group stays in one part, as copies do.
+        batch_size, workers, image_size, augment, strict, max_memory, show: as `folder_data`.
+    """
     headers = [h for h in read_headers(layout.files) if h is not None]
     size = as_size(image_size) if image_size else _choose_size(headers)
     guess = 1 if headers and all(grey for _, _, grey in headers) else 3
     keep = len(layout.files) * guess * size[0] * size[1] <= max_memory
     seen = scan(layout.files, size, keep=keep, show=show)
-    name = path.name or path.resolve().name
     findings = _unreadable(layout, seen, strict)
-    labels, classes = _usable_classes(layout, seen, name)
+    labels, classes = _usable_classes(layout, seen, name) if layout.values is None else (_usable_values(layout, seen, name), ())
     groups = copy_groups(seen.digests)
+    tied = groups if together is None else merged_groups(groups, np.asarray(together)[seen.good])
     given = np.array([layout.parts[i] for i in seen.good])
-    parts, said = _parts(given, labels, groups, valid=valid, test=test, seed=seed)
-    findings += [*said, *uneven_classes(labels, classes), *_copies(layout, seen, labels, groups, parts), *_notes(layout, seen)]
+    strata = labels if classes else np.zeros(len(labels), int)
+    parts, said = _parts(given, strata, tied, valid=valid, test=test, seed=seed if split_seed is None else split_seed)
+    if classes:
+        said += [*_trained(layout, labels, classes, parts, given), *uneven_classes(labels, classes)]
+    findings += [*said, *_copies(layout, seen, labels, groups, parts), *_notes(layout, seen)]
+    target: Target = ClassTarget(classes)
+    y = labels
+    if not classes:
+        target = NumberTarget.fit(labels[parts["train"]], name=layout.target)
+        y = target.encode(labels).numpy()
     encoder = _encoder(seen, parts["train"], size)
     if workers is None:
         workers = 0 if keep else min(4, os.cpu_count() or 1)
     return assemble(
         name,
-        classes,
-        _sources(layout, seen, labels, parts, encoder),
+        target,
+        _sources(layout, seen, y, parts, encoder),
         encoder,
         findings=findings,
         facts=_facts(layout, seen, groups),
@@ -173,6 +224,59 @@ def _usable_classes(layout: Layout, seen: Scan, name: str) -> tuple[np.ndarray, 
     return labels.astype(np.int64), classes
 
 
+def _usable_values(layout: Layout, seen: Scan, name: str) -> np.ndarray:
+    """The numbers to be predicted of the good files, float64 (n,)."""
+    values = np.array(layout.values, np.float64)[seen.good]
+    if len(values) < FEWEST:
+        raise DataError("E113", f"{name} has {len(values)} usable images, {FEWEST} are needed.", "Add images")
+    if values.min() == values.max():
+        raise DataError(
+            "E112", f'"{layout.target}" is {values[0]:g} for all {len(values):,} images: there is nothing to learn.', "Check it"
+        )
+    return values
+
+
+def merged_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Groups in which two samples are together if either grouping has them together, by a chain of any length: numbers, int64 (n,)."""
+    kinds = [np.unique(groups, return_inverse=True)[1] for groups in (first, second)]
+    number = np.arange(len(first))
+    while True:  # the lowest number of each group goes to all of it, in one grouping and then in the other, until nothing changes
+        before = number
+        for group in kinds:
+            lowest = np.full(len(first), len(first))
+            np.minimum.at(lowest, group, number)
+            number = lowest[group]
+        if np.array_equal(number, before):
+            return number
+
+
+def _trained(layout: Layout, labels: np.ndarray, classes: tuple[str, ...], parts: Parts, given: np.ndarray) -> list[Finding]:
+    """Every class has an image to learn from: one whose images were all dealt elsewhere gives them to train. What is too small is said.
+
+    Raises:
+        DataError: E102 the folders or lists put all readable images of a class elsewhere.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    for c in np.flatnonzero(np.bincount(labels[parts["train"]], minlength=len(classes)) == 0).tolist():
+        of_class = np.flatnonzero(labels == c)
+        free = of_class[(given[of_class] == "train") | (given[of_class] == "")]
+        if not len(free):
+            where = sorted(set(given[of_class].tolist()))
+            raise DataError(
+                "E102",
+                f'{counted(len(of_class), "image", "images")} of the class "{classes[c]}" in {" and ".join(where)}, none that can be read '
+                f"in train: the model would never have seen it.",
+                f'Add images of "{classes[c]}" to train, or take it out of {where[0]}',
+            )
+        for part in parts:
+            parts[part] = np.sort(np.append(parts[part], free)) if part == "train" else np.setdiff1d(parts[part], free)
+    if not len(single := np.flatnonzero(counts == 1)):
+        return []
+    listed = tuple(classes[c] for c in single.tolist())
+    what = f'class "{listed[0]}" has' if len(listed) == 1 else f'{len(listed):,} classes, e.g. "{listed[0]}", have'
+    return [Finding("W208", f"{what} one image: it is learned from or judged by, not both", "Add images, or remove the folder", listed)]
+
+
 def _facts(layout: Layout, seen: Scan, groups: np.ndarray) -> dict[str, Any]:
     """What is worth recording about the files."""
     return {
@@ -224,7 +328,7 @@ def _parts(
                 findings.append(
                     Finding(
                         "note",
-                        f"there is no {part}/ folder: {len(parts[part]):,} of the {len(train):,} images of train/ are cut off for it",
+                        f"no {part} part is given: {len(parts[part]):,} of the {len(train):,} images of train are cut off for it",
                     )
                 )
     return parts, findings
@@ -262,7 +366,9 @@ def _copies(layout: Layout, seen: Scan, labels: np.ndarray, groups: np.ndarray, 
         found.append(
             Finding(
                 "W210",
-                f"{counted(len(torn), 'picture is', 'pictures are')} in two classes, e.g. {listed[0]}",
+                f"{counted(len(torn), 'picture is', 'pictures are')} in two classes, e.g. {listed[0]}"
+                if layout.values is None
+                else f'{counted(len(torn), "picture has", "pictures have")} two values of "{layout.target}", e.g. {listed[0]}',
                 "Remove the wrong ones",
                 listed,
             )

@@ -14,13 +14,11 @@ from torch import Tensor
 from rungbook.data.data import Data, Finding, fingerprint, make_feeds
 from rungbook.data.feed import Augment, Inputs, Source, TensorSource
 from rungbook.data.image_audit import also_in_test, copies_found, copy_groups, image_digests, moments, pixel_sums, uneven_classes
-from rungbook.data.split import Parts, split_indices
-from rungbook.data.target import ClassTarget
+from rungbook.data.split import FEWEST, Parts, split_indices
+from rungbook.data.target import ClassTarget, Target
 from rungbook.data.transforms import named_augment
 from rungbook.errors import DataError, UsageError
 
-FEWEST = 20
-"""Fewer images than this give no split worth the name."""
 CHUNK = 2048
 """Images whose sums are taken together: the working copies stay within a few MB."""
 
@@ -181,7 +179,7 @@ def image_data(
     )
     return assemble(
         name,
-        classes,
+        ClassTarget(tuple(map(str, classes))),
         _tensor_sources(images, labels, parts, official, names),
         _encoder_for(images, parts["train"]),
         findings=[*uneven_classes(labels, classes), *copies_found(digests, labels, classes, copies), *also_in_test(digests, test_digests)],
@@ -224,7 +222,7 @@ def _checked(
 
 def assemble(
     name: str,
-    classes: Sequence[str],
+    target: Target,
     sources: dict[str, Source],
     encoder: ImageEncoder,
     *,
@@ -238,19 +236,20 @@ def assemble(
     feeds = make_feeds(sources, batch_size=feeding.batch_size, seed=feeding.seed, workers=feeding.workers, encoder=encoder, augment=changed)
     train = feeds["train"]
     assert train is not None
-    counted = {part: np.bincount(source.targets().numpy(), minlength=len(classes)) for part, source in sources.items()}
-    common = {
+    common: dict[str, Any] = {
         "kind": "image",
         "shape": [encoder.channels, *encoder.size],
         "samples": {part: len(source) for part, source in sources.items()},
-        "class_counts": {str(c): int(sum(counts[i] for counts in counted.values())) for i, c in enumerate(classes)},
         "mean": list(encoder.mean),
         "std": list(encoder.std),
         "augment": repr(changed) if changed else "none",
     }
+    if isinstance(target, ClassTarget):
+        counts = sum(np.bincount(source.targets().numpy(), minlength=target.outputs) for source in sources.values())
+        common["class_counts"] = dict(zip(target.classes, np.asarray(counts).tolist(), strict=True))
     return Data(
         name,
-        ClassTarget(tuple(map(str, classes))),
+        target,
         train,
         feeds["valid"],
         feeds["test"],

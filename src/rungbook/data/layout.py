@@ -33,6 +33,8 @@ class Layout:
         hidden: how many hidden files were passed over.
         other: suffix -> how many files that are no images.
         beside: images and folders that were not used, with the reason.
+        values: the number to be predicted of each file, where it is one; there are no classes then.
+        target: what that number is called.
     """
 
     root: Path
@@ -43,6 +45,8 @@ class Layout:
     hidden: int = 0
     other: Counter[str] = field(default_factory=Counter)
     beside: list[str] = field(default_factory=list)
+    values: list[float] | None = None
+    target: str = "value"
 
     def name(self, i: int) -> str:
         """File `i` relative to the root, with forward slashes."""
@@ -56,11 +60,7 @@ def find_layout(path: Path) -> Layout:
         UsageError: E105 there is no such folder.
         DataError: E107 it holds no images in class folders; E102 a class is missing from train/.
     """
-    if not path.is_dir():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = nearest(path.name, beside)
-        raise UsageError("E105", f"There is no folder {path}.", f"Did you mean {path.parent / near[0]}?" if near else "Check the path.")
-    root = _descend(path)
+    root = _descend(existing_folder(path))
     layout = Layout(root)
     folders, images = _folders(root), _images_in(root)
     split_folders = [d for d in folders if d.name.lower() in SPLITS]
@@ -73,7 +73,7 @@ def find_layout(path: Path) -> Layout:
             f"Name the folder with the training images {root / 'train'}",
         )
     else:
-        found = {d: _walk(layout, d) for d in folders}
+        found = {d: walk_images(layout, d) for d in folders}
         _take(layout, {d.name: files for d, files in found.items()}, "")
     if images and layout.files:
         layout.beside.append(f"{len(images)} images beside the folders, e.g. {images[0].name}")
@@ -82,13 +82,22 @@ def find_layout(path: Path) -> Layout:
     return layout
 
 
+def existing_folder(path: Path) -> Path:
+    """The folder, if it is one. Raises UsageError E105 with the nearest name beside it."""
+    if path.is_dir():
+        return path
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest(path.name, beside)
+    raise UsageError("E105", f"There is no folder {path}.", f"Did you mean {path.parent / near[0]}?" if near else "Check the path.")
+
+
 def _read_parts(layout: Layout, folders: list[Path], split_folders: list[Path]) -> None:
     """Files of train/, valid/ and test/, each with class folders."""
     by_part: dict[str, dict[str, list[Path]]] = {"train": {}, "valid": {}, "test": {}}
     for folder in split_folders:
         part = SPLITS[folder.name.lower()]
         for d in _folders(folder):
-            by_part[part].setdefault(d.name, []).extend(_walk(layout, d))
+            by_part[part].setdefault(d.name, []).extend(walk_images(layout, d))
         if loose := _images_in(folder):
             layout.beside.append(f"{len(loose)} images in {folder.name}/ without a class folder: predict on them later")
     layout.beside += [f"the folder {d.name}/" for d in folders if d not in split_folders]
@@ -116,8 +125,8 @@ def _take(layout: Layout, found: dict[str, list[Path]], part: str, classes: tupl
         layout.parts += [part] * len(files)
 
 
-def _walk(layout: Layout, folder: Path) -> list[Path]:
-    """The image files below a class folder, sorted; the others are counted."""
+def walk_images(layout: Layout, folder: Path) -> list[Path]:
+    """The image files below a folder, sorted; the others are counted in `layout`."""
     found = []
     for here, inner, names in os.walk(folder, onerror=_unreadable):
         layout.hidden += sum(_is_hidden(n) for n in inner)
