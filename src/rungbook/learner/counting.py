@@ -70,7 +70,11 @@ def target_counter(loss: Any, *, all_count: bool = False) -> Count:
     ignore = ignored_index(loss)
     weight = parts_of(loss)[1].get("weight") if is_cross_entropy(loss) else None
 
+    rows = is_cross_entropy(loss)
+
     def count(target: Tensor) -> float | Tensor:
+        if rows and target.is_floating_point() and target.ndim > 1:  # a probability for each class in dimension 1
+            return target.numel() // max(1, target.shape[1])
         if target.is_floating_point() or (all_count and weight is None):
             return target.numel()
         target = target.long()  # in 8 bits -100 would be 156

@@ -17,6 +17,7 @@ from rungbook.errors import DataError, RungError, UsageError
 from rungbook.learner.counting import ignored_index, is_cross_entropy, parts_of
 from rungbook.learner.loading import peek
 from rungbook.learner.random_state import keep_random_state
+from rungbook.learner.tally import likeliest
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -63,7 +64,7 @@ def _check_loss(learner: Learner, output: Tensor, y: Tensor) -> None:
 def _check_metrics(learner: Learner, output: Tensor, y: Tensor) -> None:
     for metric in learner.tally.metrics:
         try:
-            copy.deepcopy(metric).update(output, y)
+            copy.deepcopy(metric).update(output, likeliest(y) if learner.tally.soft and metric.of_classes else y)
         except RungError as error:
             fix = 'metrics=["r2"] where a number is predicted, metrics=[] for none.' if y.is_floating_point() else error.fix
             raise type(error)(error.code, f'The metric "{metric.name}" does not fit: {error.message}', fix) from error

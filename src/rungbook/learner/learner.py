@@ -20,15 +20,17 @@ from torch import Tensor, nn
 from rungbook.errors import NotFinite, UsageError
 from rungbook.learner import inspection
 from rungbook.learner.callback import Callback, listeners, named
-from rungbook.learner.counting import target_counter
+from rungbook.learner.counting import is_cross_entropy, target_counter
 from rungbook.learner.diagnose import diagnose
 from rungbook.learner.finite import Bad, FiniteGuard
 from rungbook.learner.loading import IterableFeed, as_feed, own_generators, replayed
+from rungbook.learner.memory import Memory, make_forward
 from rungbook.learner.metrics import Metric, make_metric
 from rungbook.learner.optimizing import load_optimizer, make_optimizer, set_momentum
 from rungbook.learner.random_state import get_random_state, keep_random_state, seed_all, set_random_state
 from rungbook.learner.schedule import Schedule, make_schedule
 from rungbook.learner.tally import Tally
+from rungbook.learner.tta import Versions, tta
 
 REPORT_SECONDS = 2.0
 """Slow steps report at least this often, so that a progress bar moves and a checkpoint is never far."""
@@ -73,6 +75,8 @@ class Learner:
         device: "cpu", "cuda", ...; the fastest there is if None.
         precision: "fp32", or "bf16" for autocast to bfloat16.
         compile: run the model through `torch.compile`.
+        channels_last: keep pictures and convolutions pixel by pixel in memory.
+        activation_checkpointing: compute the activations of each block again on the way back instead of keeping them.
         accumulate: batches whose gradients are gathered, weighted by their size, for one step.
         clip: largest norm of the gradient, or None.
         tape: where gradients come from in place of torch's autograd: a `rungbook.Tape`.
@@ -94,13 +98,13 @@ class Learner:
         accumulate: int = 1,
         clip: float | None = None,
         tape: Any = None,
+        channels_last: bool = False,
+        activation_checkpointing: bool = False,
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise UsageError("E202", f'precision is "{precision}", it must be fp32 or bf16.')
         if accumulate < 1:
             raise UsageError("E202", f"accumulate is {accumulate}, it must be 1 or more.")
-        if compile and tape is not None:
-            raise UsageError("E202", "compile and a tape exclude each other: a compiled model hides its operations from the tape.")
         _check_arguments(data, optimizer, loss, clip)
         metrics = [metrics] if isinstance(metrics, str | Metric) or callable(metrics) else metrics
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
@@ -109,7 +113,8 @@ class Learner:
         train, valid = (data.train, data.valid) if hasattr(data, "train") else data
         self.train_feed, self.valid_feed = as_feed(train, self.device), None if valid is None else as_feed(valid, self.device)
         self.model = model.to(self.device)
-        self.forward = torch.compile(self.model) if compile else self.model
+        self.memory = Memory(compile, channels_last, activation_checkpointing)
+        self.forward = make_forward(self.model, self.memory, tape)
         self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
         self.lr, self.seed, self.accumulate, self.clip, self.precision, self.tape = lr, seed, accumulate, clip, precision, tape
         self.make_optimizer = optimizer
@@ -118,7 +123,7 @@ class Learner:
             tape.watch(self.model)
         self.optimizer = make_optimizer(optimizer, self.model, self.params, lr)
         self.metrics = list(metrics)
-        self.tally = Tally([make_metric(m) for m in self.metrics])
+        self.tally = Tally([make_metric(m) for m in self.metrics], soft=is_cross_entropy(self.loss))
         self.callbacks = list(callbacks)
         self.history: list[dict[str, Any]] = []
         self.row: dict[str, Any] = {}
@@ -369,21 +374,26 @@ class Learner:
 
     # ---------------------------------------------------------------- looking, without a trace
 
-    def validate(self, feed: Any = None, metrics: Sequence[Any] | None = None) -> dict[str, Any]:
-        """Mean loss and metrics over `feed` (default: valid), in evaluation mode; leaves no trace."""
-        tally = Tally([copy.deepcopy(make_metric(m)) for m in (self.metrics if metrics is None else metrics)])
+    def validate(self, feed: Any = None, metrics: Sequence[Any] | None = None, *, tta: Versions | None = None) -> dict[str, Any]:
+        """Mean loss and metrics over `feed` (default: valid), in evaluation mode, of each image or its versions; leaves no trace."""
+        tally = Tally([copy.deepcopy(make_metric(m)) for m in (self.metrics if metrics is None else metrics)], soft=self.tally.soft)
         count = target_counter(self.loss)
-        with closing(self._outputs(self._feed(feed))) as outputs:
+        with closing(self._outputs(self._feed(feed), tta)) as outputs:
             for _, y, output in outputs:
                 tally.add(self.loss(output, y), output, y, count(y))
             return tally.result()
 
-    def predict(self, x: Any = None) -> Tensor:
-        """Outputs, on the CPU, for a tensor or tuple of tensors ready for the model, or for a feed (default: valid)."""
+    def predict(self, x: Any = None, *, tta: Versions | None = None) -> Tensor:
+        """Outputs, on the CPU, for a tensor or tuple of tensors ready for the model, or for a feed (default: valid).
+
+        Args:
+            x: what is judged.
+            tta: versions of each image that are judged instead of itself alone: "flip", "crop" or "flip_crop" (see `tta.py`).
+        """
         if isinstance(x, Tensor | tuple) and not hasattr(x, "batches"):
             first = x[0] if isinstance(x, tuple) else x
             x = [(x, first)]
-        with closing(self._outputs(self._feed(x))) as outputs:
+        with closing(self._outputs(self._feed(x), tta)) as outputs:
             return torch.cat([output.float().cpu() for _, _, output in outputs])
 
     def _feed(self, feed: Any) -> Any:
@@ -397,13 +407,14 @@ class Learner:
             feed.shuffle, feed.augment = False, None
         return feed
 
-    def _outputs(self, feed: Any) -> Generator[tuple[Any, Tensor, Tensor], None, None]:
+    def _outputs(self, feed: Any, versions: Versions | None = None) -> Generator[tuple[Any, Tensor, Tensor], None, None]:
         """Inputs, targets and outputs of each batch; to be closed, or the model stays in evaluation mode and gradients stay off."""
+        forward = self.forward if versions is None else tta(self.forward, versions, classes=self.tally.soft)
         with self.evaluating(), torch.no_grad():
             for x, y in feed.batches(device=self.device):
                 x = tuple(t.to(self.device) for t in x) if type(x) is tuple else x.to(self.device)
                 with self._cast():
-                    output = self.forward(*x) if type(x) is tuple else self.forward(x)
+                    output = forward(*x) if type(x) is tuple else forward(x)
                 yield x, y.to(self.device), output.float() if self.precision == "bf16" else output
 
     @contextmanager
@@ -417,6 +428,13 @@ class Learner:
             finally:
                 for module, mode in modes:
                     module.training = mode
+
+    def watch(self, layers: Any = None, **options: Any) -> Any:
+        """Record what layers put out in every later fit; gives the `ActivationStats` that does, whose arguments these are."""
+        from rungbook.learner.callbacks.activations import ActivationStats
+
+        self.callbacks.append(ActivationStats(layers, **options))
+        return self.callbacks[-1]
 
     find_lr = inspection.find_lr
     summary = inspection.summary

@@ -32,6 +32,8 @@ class Metric:
     higher_is_better = True
     exact = False
     """Whether the accumulators are whole-number counts, so that several batches may be given as one."""
+    of_classes = False
+    """Whether it takes class numbers: of targets that are probabilities it is given the likeliest class (by the Learner)."""
 
     def __init__(self) -> None:
         self.reset()
@@ -95,7 +97,7 @@ class Accuracy(Metric):
     """Share of targets whose class has the highest logit."""
 
     name = "accuracy"
-    exact = True
+    exact = of_classes = True
 
     def update(self, output: Tensor, target: Tensor) -> None:
         self.add("right", (_predicted(output, target) == target).sum())  # no class is IGNORED
@@ -113,7 +115,7 @@ class TopK(Metric):
         k: how many guesses count; more than there are classes means all of them.
     """
 
-    exact = True
+    exact = of_classes = True
 
     def __init__(self, k: int = 5) -> None:
         if k < 1:
@@ -139,7 +141,7 @@ class ConfusionMatrix(Metric):
     """Counts of (true class, predicted class), int64 (classes, classes); (0, 0) before the first batch."""
 
     name = "confusion_matrix"
-    exact = True
+    exact = of_classes = True
 
     def update(self, output: Tensor, target: Tensor) -> None:
         K = output.shape[1]
@@ -184,6 +186,7 @@ class LogLoss(Metric):
 
     name = "log_loss"
     higher_is_better = False
+    of_classes = True
 
     def update(self, output: Tensor, target: Tensor) -> None:
         output = output.detach()

@@ -47,6 +47,16 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def keyed_numbers(use: str, *key: int) -> np.random.Generator:
+    """Random numbers that belong to a place in training (seed, epoch, batch), not to what was drawn before.
+
+    Args:
+        use: what they are for; other uses get other numbers.
+        key: whole numbers.
+    """
+    return np.random.default_rng([len(use), *use.encode(), *(k % 2**64 for k in key)])
+
+
 @contextmanager
 def keep_random_state(*generators: torch.Generator) -> Iterator[None]:
     """Whatever is drawn inside, the generators are afterwards as they were."""

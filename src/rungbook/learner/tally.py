@@ -24,18 +24,19 @@ class Tally:
 
     Args:
         metrics: judged on (output, target) of each batch.
+        soft: whether targets of numbers are probabilities of the classes in dimension 1, as cross-entropy takes them.
 
     Raises:
         UsageError: E202, two metrics have one name.
     """
 
-    def __init__(self, metrics: list[Metric]) -> None:
+    def __init__(self, metrics: list[Metric], *, soft: bool = False) -> None:
         names = ["loss", *(m.name for m in metrics)]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise UsageError("E202", f'Two columns would be called "{twice[0]}".', "Name the function or the metric otherwise.")
-        self.metrics = metrics
-        self._exact = [m for m in metrics if m.exact]
-        self._ordered = [m for m in metrics if not m.exact]
+        self.metrics, self.soft = metrics, soft
+        self._exact = [m for m in metrics if m.exact and (m.of_classes or not soft)]
+        self._ordered = [m for m in metrics if m not in self._exact]
         self.reset()
 
     def reset(self) -> None:
@@ -53,14 +54,15 @@ class Tally:
         """One batch: its mean loss, the model's output, the targets, and how many targets the mean was over."""
         self._losses.append(loss.detach())
         self._counts.append(count)
+        labels = likeliest(target) if self.soft else target
         if self._exact:
             self._outputs.append(output.detach())
-            self._targets.append(target)
+            self._targets.append(labels)
             self._elements += output.numel()
             if self._elements > PENDING_ELEMENTS:
                 self._count_exact()
         for metric in self._ordered:
-            metric.update(output.detach(), target)
+            metric.update(output.detach(), labels if metric.of_classes else target)
 
     def flush(self) -> None:
         """Bring everything pending to the host; the only place that waits for the device."""
@@ -107,6 +109,11 @@ class Tally:
         self.loss_sum, self.count, self.last_loss = state["loss_sum"], state["count"], state["last_loss"]
         for metric in self.metrics:
             metric.load_state_dict(state["metrics"][metric.name])
+
+
+def likeliest(target: Tensor) -> Tensor:
+    """The class with the highest probability in dimension 1 (the first of several); class numbers as they are."""
+    return target.argmax(1) if target.is_floating_point() and target.ndim > 1 else target
 
 
 def _numbers(counts: list[float | Tensor]) -> list[float]:
