@@ -7,6 +7,8 @@ same number, so results depend neither on the number of workers nor on where a r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,31 +41,36 @@ def key(*parts: int) -> int:
     return k
 
 
-def bits(seed: int, epoch: int, stream: int, samples: Tensor) -> Tensor:
+def bits(seed: int, epoch: int, stream: int | Sequence[int], samples: Tensor) -> Tensor:
     """64 random bits for each sample.
 
     Args:
         seed: the run's seed.
         epoch: epoch, from 0.
-        stream: which draw of the sample this is (one number a use: crop row, crop column, flip, ...).
+        stream: which draw of the sample this is (one number a use: crop row, crop column, flip, ...); or several of them at once.
         samples: int64 sample numbers, shape (B,), any device.
 
     Returns:
-        int64, shape (B,), on the device of `samples`.
+        int64, shape (B,), on the device of `samples`; for several streams (streams, B), each row as that stream alone would give it.
     """
-    z = samples * _signed(_GOLDEN) + _signed(key(seed, epoch, stream))
+    if isinstance(stream, int):
+        start: Tensor | int = _signed(key(seed, epoch, stream))
+    else:
+        keys = [_signed(key(seed, epoch, one)) for one in stream]
+        start = torch.tensor(keys, device=samples.device).view(-1, *[1] * samples.ndim)
+    z = samples * _signed(_GOLDEN) + start
     z = (z ^ _shift(z, 30)) * _signed(_MIX1)
     z = (z ^ _shift(z, 27)) * _signed(_MIX2)
     return z ^ _shift(z, 31)
 
 
-def uniform(seed: int, epoch: int, stream: int, samples: Tensor) -> Tensor:
-    """A number in [0, 1) for each sample, float64 with 53 random bits, shape (B,)."""
+def uniform(seed: int, epoch: int, stream: int | Sequence[int], samples: Tensor) -> Tensor:
+    """A number in [0, 1) for each sample, float64 with 53 random bits, shape as of `bits`."""
     return _shift(bits(seed, epoch, stream, samples), 11).double() * 2.0**-53
 
 
-def integers(seed: int, epoch: int, stream: int, samples: Tensor, high: int) -> Tensor:
-    """A whole number in 0..high-1 for each sample, int64, shape (B,)."""
+def integers(seed: int, epoch: int, stream: int | Sequence[int], samples: Tensor, high: int) -> Tensor:
+    """A whole number in 0..high-1 for each sample, int64, shape as of `bits`."""
     return (uniform(seed, epoch, stream, samples) * high).long()
 
 

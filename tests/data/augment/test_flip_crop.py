@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from rungbook.data import draws
+from rungbook.data.augment.flip_crop import FlipCrop
+from rungbook.data.augment.named import named_augment
+from rungbook.data.augment.step import COLUMN, FLIP, ROW, Chain
 from rungbook.data.images import image_data
-from rungbook.data.transforms import COLUMN, FLIP, ROW, Chain, FlipCrop, named_augment
 from rungbook.errors import UsageError
 
 
