@@ -1,8 +1,9 @@
 """How smooth the loss is where training stands.
 
-Santurkar, Tsipras, Ilyas and Madry 2018, "How does batch normalization help optimization?", section 3.1, walk from the weights along the gradient and look at three things: how much the loss varies on the way, how far the
-gradient turns from the one at the start (gradient predictiveness), and the largest ratio of that change to the distance gone (effective
-beta-smoothness). Networks with batch norm are found smoother in all three.
+Santurkar, Tsipras, Ilyas and Madry 2018, "How does batch normalization help optimization?", section 3.1, walk from the weights along the
+gradient and look at three things: how much the loss varies on the way, how far the gradient turns from the one at the start (gradient
+predictiveness), and the largest ratio of that change to the distance gone (effective beta-smoothness). Networks with batch norm are found
+smoother in all three.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rungbook.errors import UsageError
 from rungbook.learner.random_state import keep_random_state
 
 RATES = tuple(0.05 * 8 ** (i / 7) for i in range(8))
-"""Steps along the gradient, as learning rates: 0.05 to 0.4, the range of figure 4 of the paper for a VGG network."""
+"""Steps along the gradient, as learning rates: from half to four times 0.1, evenly by factors."""
 
 
 @dataclass(frozen=True)

@@ -253,11 +253,13 @@ def _share_style(element: ElementTree.Element) -> None:
 def _move_style(element: ElementTree.Element) -> None:
     """Style to attributes; the drawing ink to the page's; coordinates to tenths of a point."""
     for part in element.attrib.pop("style", "").split(";"):
-        key, _, value = part.strip().partition(": ")
+        key, _, value = (word.strip() for word in part.partition(":"))
         if key and key != "font-family":
             element.set(key, "currentColor" if value == INK else f"var(--{_NAMED[value]}, {value})" if value in _NAMED else value)
     for key in ("d", "x", "y", "transform", "points"):
         if key in element.attrib:
+            if "matrix" in element.attrib[key]:
+                continue  # factors by which a bitmap is stretched
             value = re.sub(r"-?\d+\.\d{2,}", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), element.attrib[key])
             element.set(key, " ".join(value.split()))
     if element.get("transform", "").startswith("rotate(-0 "):
