@@ -79,7 +79,7 @@ def _checkpointing(model: nn.Module) -> Forward:
 def checkpointed(model: nn.Module) -> Callable[[], Any]:
     """A context in which the model's blocks keep only their inputs for the way back.
 
-    Blocks are the innermost modules with parts of their own that stand in a Sequential or ModuleList (residual blocks, transformer
+    Blocks are the modules with parts of their own that stand in a Sequential, ModuleList or ModuleDict (residual blocks, transformer
     layers); in a model without such, each layer with weights in a Sequential and what follows it up to the next one. What a block draws
     (dropout) is drawn the same again, and buffers it changes (running means of batch norm) are changed once. Hooks on parts of a block
     see both passes. Only torch's own autograd computes a block again: nothing is saved under a tape.
@@ -118,17 +118,18 @@ def _forward_is(module: nn.Module, call: Forward) -> Iterator[None]:
             module.__dict__["forward"] = own
 
 
-def _stacks(module: nn.Module) -> Iterator[nn.Module]:
-    """What stands in a Sequential or ModuleList below `module` and has parts of its own."""
-    for part in module.modules():
-        if isinstance(part, nn.Sequential | nn.ModuleList):
-            yield from (child for child in part.children() if list(child.children()))
+def _is_stack(module: nn.Module) -> bool:
+    return isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
 
 
-def _blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The innermost of them, each once."""
-    found = dict.fromkeys(_stacks(model))
-    return (block for block in found if not any(other in found for other in block.modules() if other is not block))
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """What stands in a stack and has parts of its own; of a stack in a stack (a stage of blocks) the blocks."""
+    for child in module.children():
+        stage = _is_stack(child) and any(list(part.children()) for part in child.children())
+        if _is_stack(module) and list(child.children()) and not stage:
+            yield child
+        else:
+            yield from _blocks(child)
 
 
 def _pieces(chain: nn.Sequential) -> list[list[nn.Module]]:
