@@ -78,6 +78,7 @@ class CifarResNet(nn.Module):
                 channels = width
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3 = stages
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(channels, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -87,4 +88,4 @@ class CifarResNet(nn.Module):
         """Logits of a batch of images."""
         x = F.relu(self.bn1(self.conv1(x)))  # (B, 16, H, W)
         x = self.layer3(self.layer2(self.layer1(x)))  # (B, 64, H/4, W/4)
-        return self.linear(x.mean((2, 3)))  # (B, num_classes)
+        return self.linear(self.avgpool(x).flatten(1))  # (B, num_classes)

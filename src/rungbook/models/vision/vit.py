@@ -21,16 +21,17 @@ class EncoderLayer(nn.Module):
         heads: of the attention; they share `width` between them.
         hidden: units between the two linear layers.
         dropout: probability of leaving out a unit after attention and after each linear layer.
+        eps: of the layer norms.
 
     Shape: (B, T, width) -> the same.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, eps: float = 1e-6) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(width, eps=1e-6)
+        self.ln_1 = nn.LayerNorm(width, eps=eps)
         self.self_attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
         self.dropout = nn.Dropout(dropout)
-        self.ln_2 = nn.LayerNorm(width, eps=1e-6)
+        self.ln_2 = nn.LayerNorm(width, eps=eps)
         linears = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.mlp = nn.Sequential(linears[0], nn.GELU(), nn.Dropout(dropout), linears[1], nn.Dropout(dropout))
         for linear in linears:
@@ -47,7 +48,9 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """Positions, layers, a last layer norm."""
 
-    def __init__(self, tokens: int, width: int, depth: int, heads: int, hidden: int, dropout: float, positions: Tensor | None) -> None:
+    def __init__(
+        self, tokens: int, width: int, depth: int, heads: int, hidden: int, dropout: float, positions: Tensor | None, eps: float = 1e-6
+    ) -> None:
         super().__init__()
         if positions is None:
             self.pos_embedding = nn.Parameter(torch.empty(1, tokens, width).normal_(std=0.02))
@@ -56,8 +59,8 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.Sequential()
         for i in range(depth):
-            self.layers.add_module(f"encoder_layer_{i}", EncoderLayer(width, heads, hidden, dropout))
-        self.ln = nn.LayerNorm(width, eps=1e-6)
+            self.layers.add_module(f"encoder_layer_{i}", EncoderLayer(width, heads, hidden, dropout, eps))
+        self.ln = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, width) -> the same."""
@@ -89,6 +92,7 @@ class VisionTransformer(nn.Module):
         dropout: probability of leaving out a unit.
         pool: "cls" reads a token that stands for the class, "mean" the mean of all patches.
         positions: "learned", or "sinusoidal" without parameters.
+        norm_eps: added to the variance in layer norms; torchvision takes 1e-6, the weights of Hugging Face 1e-12.
 
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
@@ -110,6 +114,7 @@ class VisionTransformer(nn.Module):
         dropout: float = 0.0,
         pool: str = "cls",
         positions: str = "learned",
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         rows, columns = (side // patch for side in image_size)
@@ -125,7 +130,7 @@ class VisionTransformer(nn.Module):
             fixed = sinusoids(rows, columns, width)
             fixed = torch.cat([torch.zeros(1, width), fixed]) if pool == "cls" else fixed
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if pool == "cls" else None
-        self.encoder = Encoder(rows * columns + (pool == "cls"), width, depth, heads, hidden or 4 * width, dropout, fixed)
+        self.encoder = Encoder(rows * columns + (pool == "cls"), width, depth, heads, hidden or 4 * width, dropout, fixed, norm_eps)
         head = nn.Linear(width, num_classes)
         self.heads = nn.Sequential(OrderedDict(head=head))
         for part in (self.conv_proj, head):
