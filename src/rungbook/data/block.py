@@ -145,13 +145,16 @@ class Items:
             raise DataError("E107", f"None of the {len(self.files):,} files is kept.", f"Look at one: {self.files[0]}")
         return kept
 
-    def split_by_folder(self, *, train: str = "train", valid: str | float | None = None, test: str | float | None = None) -> Items:
+    def split_by_folder(
+        self, *, train: str = "train", valid: str | float | None = None, test: str | float | None = None, seed: int = 0
+    ) -> Items:
         """Parts by the names of folders, anywhere on the way to the file.
 
         Args:
             train: name of the folder to learn from.
             valid, test: names of folders, or shares of the training files; by default the usual names ("val", "validation", "test"), and
                 a tenth of the training files for a part that has no such folder.
+            seed: of the shares.
 
         Raises:
             DataError: E107 no file lies below a folder of that name.
@@ -160,7 +163,7 @@ class Items:
         said = {"train": train, "valid": valid, "test": test}
         parts = parts_by_folder(self.root, self.files, said)
         shares = [_share(said[part], part in parts) for part in ("valid", "test")]
-        return self._cut(parts, shares, seed=0, left="lie in no folder of a part")
+        return self._cut(parts, shares, seed=seed, left="lie in no folder of a part")
 
     def split_by_share(self, valid: float = SHARE, test: float = SHARE, *, seed: int = 0) -> Items:
         """Valid and test as shares of the files, dealt at random: the same share of each class, exact copies in one part.

@@ -1,46 +1,50 @@
-"""CIFAR-10 (Krizhevsky 2009): from the official binary archive, or from the smaller local form."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009): from the official binary archives; CIFAR-10 also from the smaller local form."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rungbook.data.archive import unpack
 from rungbook.data.data import Data, Finding
-from rungbook.data.download import cache_folder, disk_problems, locked
-from rungbook.data.local import cifar10_grids, files_of, local_folder
+from rungbook.data.local import cifar10_grids, local_folder
 from rungbook.data.registry import Download
 from rungbook.data.split import some_of_training
+from rungbook.data.unpacked import unpacked
 from rungbook.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-RECORD = 1 + 3 * 32 * 32
-"""Bytes of one image: its label, then red, green and blue planes row by row."""
+PIXELS = 3 * 32 * 32
+"""Bytes of one image: red, green and blue planes row by row. Before them lie its labels."""
 BATCH = 10_000
 UNPACKED = 185_000_000
-"""Six files of 30,730,000 bytes, and two short texts."""
+"""Six files of 30,730,000 bytes and two short texts; CIFAR-100 has files of 153,700,000 and 30,740,000 bytes and three texts."""
 
 
-def read_batches(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 3, 32, 32) uint8 and labels (n,) int64 of the binary format's files, one after the other.
+def read_batches(paths: list[Path], classes: int = 10, labels: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 3, 32, 32) uint8 and class numbers (n,) int64 of the binary format's files, one after the other.
+
+    Args:
+        paths: the files.
+        classes: class numbers lie below it.
+        labels: bytes of labels before the pixels of an image; the last one is the class (CIFAR-100 has a coarse one before it).
 
     Raises:
-        DataError: E106 a file does not consist of whole records with labels 0 to 9.
+        DataError: E106 a file does not consist of whole records with such labels.
     """
-    records = []
+    records, record = [], labels + PIXELS
     for path in paths:
-        raw = np.fromfile(path, np.uint8)
-        if len(raw) == 0 or len(raw) % RECORD or raw[::RECORD].max() > 9:
+        raw = np.fromfile(path, np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+        if len(raw) == 0 or len(raw) % record or raw[labels - 1 :: record].max() >= classes:
             raise DataError(
                 "E106",
-                f"{path} does not hold records of {RECORD:,} bytes with a label of 0 to 9 ({len(raw):,} bytes).",
+                f"{path} does not hold records of {record:,} bytes with a label of 0 to {classes - 1} ({len(raw):,} bytes).",
                 f"Remove {path.parent}",
             )
-        records.append(raw.reshape(-1, RECORD))
-    return np.concatenate([r[:, 1:] for r in records]).reshape(-1, 3, 32, 32), np.concatenate([r[:, 0] for r in records]).astype(np.int64)
+        records.append(raw.reshape(-1, record))
+    x, y = np.concatenate([r[:, labels:] for r in records]), np.concatenate([r[:, labels - 1] for r in records])
+    return x.reshape(-1, 3, 32, 32), y.astype(np.int64)
 
 
 def load(download: Download, *, valid: float = 0.1, test: float = 0.1, train_samples: int | None = None, **options: Any) -> Data:
@@ -62,9 +66,9 @@ def load(download: Download, *, valid: float = 0.1, test: float = 0.1, train_sam
     archive = download.files[0].name
     held = cifar10_grids(folder) if folder and not (folder / archive).is_file() else None
     if held is None:
-        unpacked = _unpacked(download)
-        train, train_y = read_batches([unpacked / f"data_batch_{k}.bin" for k in range(1, 6)])
-        test_x, test_y = read_batches([unpacked / "test_batch.bin"])
+        root = unpacked(download, declared_bytes=UNPACKED) / "cifar-10-batches-bin"
+        train, train_y = read_batches([root / f"data_batch_{k}.bin" for k in range(1, 6)])
+        test_x, test_y = read_batches([root / "test_batch.bin"])
     else:
         train, train_y, test_x, test_y = held
     if train_samples is not None:
@@ -84,17 +88,17 @@ def load(download: Download, *, valid: float = 0.1, test: float = 0.1, train_sam
     return data
 
 
-def _unpacked(download: Download) -> Path:
-    """The folder with the archive's files, unpacked once."""
-    base = cache_folder() / "data" / download.name
-    target = base / "unpacked"
-    if not target.is_dir():
-        path = files_of(download)[download.files[0].name]
-        with disk_problems(download.name, UNPACKED, base):
-            base.mkdir(parents=True, exist_ok=True)
-            with locked(base, download.name):
-                for leftover in base.glob(f".{target.name}.*"):  # where a process was killed while it unpacked
-                    shutil.rmtree(leftover)
-                if not target.is_dir():
-                    unpack(path, target, declared_bytes=UNPACKED)
-    return target / "cifar-10-batches-bin"
+def load_100(download: Download, *, valid: float = 0.1, test: float = 0.1, train_samples: int | None = None, **options: Any) -> Data:
+    """CIFAR-100 with its 100 fine classes: its official test set, and valid cut from train. Arguments as of `load`."""
+    from rungbook.data.images import image_data
+
+    root = unpacked(download, declared_bytes=UNPACKED) / "cifar-100-binary"
+    try:
+        classes = (root / "fine_label_names.txt").read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("E106", f"{root} has no names of the classes: {error}.", f"Remove {root.parent}; it is unpacked again") from error
+    train, train_y = read_batches([root / "train.bin"], len(classes), labels=2)
+    official = read_batches([root / "test.bin"], len(classes), labels=2) if test else None
+    if train_samples is not None:
+        train, train_y = some_of_training(train, train_y, train_samples, seed=options.get("seed", 0), name=download.name)
+    return image_data(download.name, train, train_y, classes, test=official, test_share=0.0, valid=valid, **options)

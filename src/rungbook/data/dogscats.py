@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
-from rungbook.data.archive import unpack
 from rungbook.data.data import Data, Finding
-from rungbook.data.download import cache_folder, disk_problems, locked, sha256
+from rungbook.data.download import sha256
 from rungbook.data.folder import folder_data
-from rungbook.data.local import files_of, local_folder, some_dogs_and_cats
+from rungbook.data.local import local_folder, some_dogs_and_cats
 from rungbook.data.registry import Download
+from rungbook.data.unpacked import unpacked
 
 UNPACKED = 1_000_000_000
 """Bytes allowed: photographs hardly shrink in a zip, and this one has 824,887,076."""
@@ -31,9 +29,9 @@ def load(download: Download, *, valid: float = 0.1, test: float = 0.1, workers: 
     folder, archive = local_folder(download.name), download.files[0].name
     small = None if folder and (folder / archive).is_file() else some_dogs_and_cats()
     if small is None:
-        root = _unpacked(download, "unpacked", None) / PICTURES
+        root = unpacked(download, declared_bytes=UNPACKED) / PICTURES
     else:
-        root = _unpacked(download, f"some-{sha256(small)[:12]}", small)
+        root = unpacked(download, declared_bytes=UNPACKED, archive=small, name=f"some-{sha256(small)[:12]}")
     data = folder_data(root, valid=valid, test=test, workers=workers or None, **options)
     data.name = download.name
     if small is not None:
@@ -46,19 +44,3 @@ def load(download: Download, *, valid: float = 0.1, test: float = 0.1, workers: 
         )
         data.facts["form"] = "some"
     return data
-
-
-def _unpacked(download: Download, name: str, archive: Path | None) -> Path:
-    """The folder `name` in the cache with the archive's files, unpacked once; the archive is fetched if none is given."""
-    base = cache_folder() / "data" / download.name
-    target = base / name
-    if not target.is_dir():
-        path = files_of(download)[download.files[0].name] if archive is None else archive
-        with disk_problems(download.name, UNPACKED, base):
-            base.mkdir(parents=True, exist_ok=True)
-            with locked(base, download.name):
-                for leftover in base.glob(f".{target.name}.*"):  # where a process was killed while it unpacked
-                    shutil.rmtree(leftover)
-                if not target.is_dir():
-                    unpack(path, target, declared_bytes=UNPACKED)
-    return target

@@ -1,4 +1,4 @@
-"""Fetching the registry's files: checked by size and SHA-256, in the cache whole or not at all, once for all processes.
+"""Fetching the registry's files: checked by size and digest, in the cache whole or not at all, once for all processes.
 
 `resume` brings the bytes, continuing where an earlier try was cut; pooch checks and renames them into place; a lock for each data set
 lets two processes share one download.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rungbook.data.registry import Download, RemoteFile
-from rungbook.data.resume import Failed, Progress, complete, megabytes, note_of
+from rungbook.data.resume import Failed, Progress, complete, megabytes, note_of, published
 from rungbook.errors import EnvironmentProblem
 
 LOCK_SECONDS = 3600.0
@@ -38,11 +38,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_verified(file: RemoteFile, path: Path) -> bool:
-    """Whether `path` is there with the size and SHA-256 of the registry."""
-    return path.is_file() and path.stat().st_size == file.size and sha256(path) == file.sha256
-
-
 def fetch(download: Download, *, show: bool | None = None) -> dict[str, Path]:
     """The files of a data set, from the cache or else from the network.
 
@@ -51,14 +46,14 @@ def fetch(download: Download, *, show: bool | None = None) -> dict[str, Path]:
         show: whether to draw a progress bar; by default if standard error is a terminal.
 
     Returns:
-        File name -> path; each file has the size and SHA-256 of the registry.
+        File name -> path; each file has the size and digest of the registry.
 
     Raises:
         EnvironmentProblem: E403 no address gave the file, E401 the disk is full, E405 the cache cannot be written.
     """
     folder = cache_folder() / "data" / download.name
     paths = {file.name: folder / file.name for file in download.files}
-    if all(is_verified(file, paths[file.name]) for file in download.files):
+    if all(file.is_at(paths[file.name]) for file in download.files):
         return paths  # without the lock, so that a cache that may only be read serves too
     with disk_problems(download.name, download.size, folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,11 +93,11 @@ def _fetch_file(download: Download, file: RemoteFile, folder: Path, show: bool |
     part = folder / f"{file.name}.part"
     failures = []
     for url in file.urls:
-        with _bar(file, show) as progress:
+        with progress_bar(file, show) as progress:
             try:
                 pooch.retrieve(
                     url,
-                    known_hash=f"sha256:{file.sha256}",
+                    known_hash=":".join(file.digest),
                     fname=file.name,
                     path=folder,
                     downloader=_Downloader(file, part, progress),
@@ -113,7 +108,7 @@ def _fetch_file(download: Download, file: RemoteFile, folder: Path, show: bool |
     kept = f" {megabytes(part.stat().st_size)} are kept, the next try continues there." if part.exists() else ""
     raise EnvironmentProblem(
         "E403",
-        f"{file.name} ({megabytes(file.size)}) of {download.name} could not be downloaded. {'; '.join(failures)}.{kept}",
+        f"{file.name} ({published(file.size)}) of {download.name} could not be downloaded. {'; '.join(failures)}.{kept}",
         f"Try again later, or put the file at {folder / file.name}, or set RUNG_DATA to a folder that holds {download.name}/{file.name}",
     )
 
@@ -142,7 +137,7 @@ def disk_problems(name: str, needed: int, folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise EnvironmentProblem(
                 "E401",
-                f"The disk is full: {name} needs {megabytes(needed)} in {folder}.",
+                f"The disk is full: {name} needs {published(needed)} in {folder}.",
                 "Free some space, or set RUNG_CACHE to a folder on another disk",
             ) from error
         raise EnvironmentProblem(
@@ -151,7 +146,7 @@ def disk_problems(name: str, needed: int, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(file: RemoteFile, show: bool | None) -> Iterator[Progress]:
+def progress_bar(file: RemoteFile, show: bool | None) -> Iterator[Progress]:
     """A progress bar on the terminal, or nothing."""
     if not (sys.stderr.isatty() if show is None else show):
         yield lambda done: None
@@ -161,5 +156,5 @@ def _bar(file: RemoteFile, show: bool | None) -> Iterator[Progress]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(file.name, total=file.size)
+        task = bar.add_task(file.name, total=file.size or None)
         yield lambda done: bar.update(task, completed=done)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rungbook.data.download import fetch, is_verified
+from rungbook.data.download import fetch
 from rungbook.data.registry import Download
 from rungbook.errors import DataError
 
@@ -46,11 +46,12 @@ def files_of(download: Download) -> dict[str, Path]:
     if folder is None or not all((folder / f.name).is_file() for f in download.files):
         return fetch(download)
     for file in download.files:
-        if not is_verified(file, folder / file.name):
+        if not file.is_at(folder / file.name):
+            size = f"{file.size:,} bytes, " if file.size else ""
             raise DataError(
                 "E106",
-                f"{folder / file.name} is not the file of {download.name}: its size or SHA-256 differs from the registry's "
-                f"({file.size:,} bytes, {file.sha256[:12]}...).",
+                f"{folder / file.name} is not the file of {download.name}: its size or {file.checked_by} differs from the registry's "
+                f"({size}{file.digest[1][:12]}...).",
                 "Replace it, or unset RUNG_DATA to download the official file",
             )
     return {file.name: folder / file.name for file in download.files}

@@ -25,10 +25,10 @@ _MAKERS = {
 
 def data_names() -> dict[str, str]:
     """Name -> one line about it, of every set that `named_data` knows: the bundled ones first, then downloads, then worlds."""
-    from rungbook.data.resume import megabytes
+    from rungbook.data.resume import published
 
     bundled = {name: f"{b.title} (comes with scikit-learn)" for name, b in BUNDLED.items()}
-    downloads = {name: f"{d.title} (download, {megabytes(d.size)})" for name, d in DOWNLOADS.items()}
+    downloads = {name: f"{d.title} (download, {published(d.size)})" for name, d in DOWNLOADS.items()}
     return bundled | downloads | {PREFIX + name: f"{title} (a world: its limit is known)" for name, (_, title) in WORLDS.items()}
 
 

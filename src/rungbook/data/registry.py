@@ -1,13 +1,16 @@
 """The data sets rungbook can download: one table with address, size, checksum, licence and citation of each.
 
-A file counts only with its SHA-256: whatever an address or a mirror answers, nothing else enters the cache. Sizes and checksums of
-MNIST, Fashion-MNIST and CIFAR-10 are those TensorFlow Datasets publishes (`url_checksums/`); MD5s are the authors' own where they give
-one.
+A file counts only with its digest: whatever an address or a mirror answers, nothing else enters the cache. Sizes and SHA-256 of MNIST,
+Fashion-MNIST, CIFAR, Imagenette and the pets are those TensorFlow Datasets publishes (`checksums.tsv`, `url_checksums/`); MD5s are the
+authors' own where they give one. Where nobody publishes a SHA-256, an older digest of the whole file is checked: MD5 and SHA-1 no longer
+withstand a forger who makes both of two files, but no way is known to make another file with the digest of a given one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -17,16 +20,39 @@ class RemoteFile:
     Args:
         name: its name in the cache and in a local copy.
         urls: where to get it, the official address first, then mirrors.
-        size: bytes.
-        sha256: hexadecimal SHA-256 of its bytes.
-        md5: the MD5 the authors publish, if they do; for readers, the check uses SHA-256.
+        size: bytes; 0 where nobody publishes it, and the digest alone decides.
+        sha256: hexadecimal SHA-256 of its bytes, whole for every data set; of weights sometimes only its beginning is published.
+        md5, sha1: older digests that are published; checked where there is no SHA-256, for readers otherwise.
     """
 
     name: str
     urls: tuple[str, ...]
     size: int
-    sha256: str
+    sha256: str = ""
     md5: str = ""
+    sha1: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.sha256 or self.sha1 or self.md5):
+            raise ValueError(f"{self.name} has no digest: a file that cannot be checked is not fetched")
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """The strongest digest that is published: its kind as `hashlib` calls it, and its value."""
+        return next((kind, value) for kind in ("sha256", "sha1", "md5") if (value := getattr(self, kind)))
+
+    @property
+    def checked_by(self) -> str:
+        """What the file is told by: "SHA-256", "SHA-1", "MD5"."""
+        return {"sha256": "SHA-256", "sha1": "SHA-1", "md5": "MD5"}[self.digest[0]]
+
+    def is_at(self, path: Path) -> bool:
+        """Whether `path` is this file: its size, where it is known, and its digest."""
+        if not path.is_file() or (self.size and path.stat().st_size != self.size):
+            return False
+        kind, value = self.digest
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, kind).hexdigest().startswith(value)
 
 
 @dataclass(frozen=True)
@@ -55,14 +81,33 @@ class Download:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
-        return sum(f.size for f in self.files)
+        """Bytes of all files; 0 if that of one is not published."""
+        return sum(f.size for f in self.files) if all(f.size for f in self.files) else 0
 
 
 def _idx_files(bases: tuple[str, ...], facts: dict[str, tuple[int, str, str]]) -> tuple[RemoteFile, ...]:
     """The four files of a set in MNIST's layout, from `facts`: name -> (size, SHA-256, MD5)."""
     return tuple(RemoteFile(name, tuple(base + name for base in bases), *fact) for name, fact in facts.items())
 
+
+def _fastai(name: str, pixels: int, *, file: tuple[int, str, str], title: str) -> Download:
+    """One of fast.ai's parts of ImageNet in one size; `file` is (size, SHA-256, MD5) of its archive."""
+    archive = f"{name}2-{pixels}.tgz"
+    return Download(
+        name=f"{name}-{pixels}",
+        title=f"{title}, shorter side {pixels} pixels",
+        kind="image",
+        files=(RemoteFile(archive, (f"https://s3.amazonaws.com/fast-ai-imageclas/{archive}",), *file),),
+        licence="the pictures are ImageNet's: for research and teaching that is not commercial; fast.ai's own work is Apache-2.0",
+        citation="Howard 2019, Imagenette, github.com/fastai/imagenette; "
+        "Deng, Dong, Socher, Li, Li, Fei-Fei 2009, ImageNet: a large-scale hierarchical image database, CVPR",
+        loader="rungbook.data.picture_sets:load_parts",
+        home="https://github.com/fastai/imagenette",
+    )
+
+
+_NETTE = "13,394 photographs of 10 classes of ImageNet that differ clearly"
+_WOOF = "12,954 photographs of 10 breeds of dogs from ImageNet"
 
 DOWNLOADS: dict[str, Download] = {
     d.name: d
@@ -156,6 +201,105 @@ DOWNLOADS: dict[str, Download] = {
             citation="Krizhevsky 2009, Learning multiple layers of features from tiny images, technical report, University of Toronto",
             loader="rungbook.data.cifar:load",
             home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        ),
+        Download(
+            name="cifar100",
+            title="60,000 photographs, 32x32 colour, 100 classes",
+            kind="image",
+            files=(
+                RemoteFile(
+                    "cifar-100-binary.tar.gz",
+                    ("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",),
+                    168513733,
+                    "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+                    "03b5dce01913d631647c71ecec9e9cb8",
+                ),
+            ),
+            licence="none stated by the authors",
+            citation="Krizhevsky 2009, Learning multiple layers of features from tiny images, technical report, University of Toronto",
+            loader="rungbook.data.cifar:load_100",
+            home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        ),
+        _fastai(
+            "imagenette",
+            160,
+            title=_NETTE,
+            file=(
+                99003388,
+                "64d0c4859f35a461889e0147755a999a48b49bf38a7e0f9bd27003f10db02fe5",
+                "e793b78cc4c9e9a4ccc0c1155377a412",
+            ),
+        ),
+        _fastai(
+            "imagenette",
+            320,
+            title=_NETTE,
+            file=(
+                341663724,
+                "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c",
+                "3df6f0d01a2c9592104656642f5e78a3",
+            ),
+        ),
+        # The SHA-256 that are about for Imagewoof cannot be told to be those of its second release; sizes are fast.ai's, MD5s Catalyst's.
+        _fastai("imagewoof", 160, title=_WOOF, file=(92612825, "", "3d200a7be99704a0d7509be2a9fbfe15")),
+        _fastai("imagewoof", 320, title=_WOOF, file=(328387740, "", "0f46d997ec2264e97609196c95897a44")),
+        Download(
+            name="pets",
+            title="7,349 photographs of 37 breeds of cats and dogs, about 200 each",
+            kind="image",
+            files=(
+                RemoteFile(
+                    "images.tar.gz",
+                    ("https://thor.robots.ox.ac.uk/~vgg/data/pets/images.tar.gz",),
+                    791918971,
+                    "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+                ),
+                RemoteFile(
+                    "annotations.tar.gz",
+                    ("https://thor.robots.ox.ac.uk/~vgg/data/pets/annotations.tar.gz",),
+                    19173078,
+                    "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+                ),
+            ),
+            licence="CC BY-SA 4.0; the photographs belong to their authors",
+            citation="Parkhi, Vedaldi, Zisserman, Jawahar 2012, Cats and dogs, CVPR",
+            loader="rungbook.data.picture_sets:load_pets",
+            home="https://www.robots.ox.ac.uk/~vgg/data/pets/",
+        ),
+        Download(
+            name="hymenoptera",
+            title="some 400 photographs of ants and bees",
+            kind="image",
+            files=(
+                RemoteFile(
+                    "hymenoptera_data.zip",
+                    ("https://download.pytorch.org/tutorial/hymenoptera_data.zip",),
+                    47286322,
+                    "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209",  # PyTorch's own: tutorials, download_data.py
+                ),
+            ),
+            licence="none stated; the pictures are ImageNet's: for research and teaching that is not commercial",
+            citation="Chilamkurthy, Transfer learning for computer vision, PyTorch tutorials",
+            loader="rungbook.data.picture_sets:load_parts",
+            home="https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html",
+        ),
+        Download(
+            name="hot-dog",
+            title="photographs of hot dogs and of other things, 1,000 each to learn from, 400 each to test",
+            kind="image",
+            files=(
+                # The course publishes the SHA-1, and nobody the size.
+                RemoteFile(
+                    "hotdog.zip",
+                    ("http://d2l-data.s3-accelerate.amazonaws.com/hotdog.zip",),
+                    0,
+                    sha1="fba480ffa8aa7e0febbb511d181409f899b9baa5",
+                ),
+            ),
+            licence="none stated; pictures found on the web",
+            citation="Zhang, Lipton, Li, Smola 2023, Dive into deep learning, section 14.2, Cambridge University Press",
+            loader="rungbook.data.picture_sets:load_parts",
+            home="https://d2l.ai/chapter_computer-vision/fine-tuning.html",
         ),
         Download(
             name="dogs-vs-cats",

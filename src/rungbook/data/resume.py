@@ -1,13 +1,13 @@
 """Bringing one file over HTTP, continuing where an earlier try was cut.
 
 The file grows as `NAME.part`; `NAME.part.json` notes its address and ETag. The next try asks for the rest (Range) on condition that the
-file is still the same (If-Range, RFC 9110 section 13.1.5); an answer that sends the whole file starts anew. Size and SHA-256 are known
-beforehand, so a part that was continued wrongly is found out, thrown away and fetched once from the start.
+file is still the same (If-Range, RFC 9110 section 13.1.5); an answer that sends the whole file starts anew. The digest is known
+beforehand, so a part that was continued wrongly is found out, thrown away and fetched once from the start. A size that nobody publishes
+is the server's word; the digest decides then too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -27,6 +27,8 @@ TRIES = 4
 PAUSE = 0.5
 """Seconds before the second attempt; doubled for each further one."""
 REDIRECTS = 10
+LARGEST = 20_000_000_000
+"""Bytes of one file: what a server says of a file whose size nobody publishes is not believed beyond it."""
 CHUNK = 1 << 16
 
 Progress = Callable[[int], None]
@@ -50,13 +52,18 @@ def megabytes(n: int) -> str:
     return f"{n / 1e6:.1f} MB" if n >= 1e5 else f"{n:,} bytes"
 
 
+def published(n: int) -> str:
+    """The bytes of the registry's file as a person reads them."""
+    return megabytes(n) if n else "size not published"
+
+
 def note_of(part: Path) -> Path:
     """Where the address and ETag of a part are noted."""
     return part.with_name(part.name + ".json")
 
 
 def complete(url: str, part: Path, file: RemoteFile, progress: Progress) -> None:
-    """Bring `part` to the size and SHA-256 of `file`.
+    """Bring `part` to the size and digest of `file`.
 
     Args:
         url: http or https address.
@@ -71,14 +78,14 @@ def complete(url: str, part: Path, file: RemoteFile, progress: Progress) -> None
     while True:
         before = _size(part)
         try:
-            if before < file.size:
+            if not file.size or before < file.size:
                 _attempt(url, part, file, progress)
             _check(part, file)
             return
         except _Restart:
             _discard(part)
             if not continued:
-                raise Failed("the bytes are not those of the registry (SHA-256 differs)", again=False) from None
+                raise Failed(f"the bytes are not those of the registry ({file.checked_by} differs)", again=False) from None
             continued = False
         except Failed as failure:
             tries = 1 if _size(part) > before else tries + 1
@@ -102,16 +109,16 @@ def _attempt(url: str, part: Path, file: RemoteFile, progress: Progress) -> None
         with requests.Session() as session:
             session.max_redirects = REDIRECTS
             with session.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as answer:
-                start = _accept(answer, have, file)
+                start, total = _accept(answer, have, file)
                 if start == 0:
                     note_of(part).write_text(json.dumps({"url": url, "etag": _tag(answer)}), encoding="utf-8")
-                _store(answer, part, start, file, progress)
+                _store(answer, part, start, total, progress)
     except requests.RequestException as error:
-        raise Failed(_reason(error), again=not isinstance(error, requests.TooManyRedirects)) from error
+        raise Failed(reason(error), again=not isinstance(error, requests.TooManyRedirects)) from error
 
 
-def _accept(answer: requests.Response, have: int, file: RemoteFile) -> int:
-    """The byte from which the answer's body counts, or the reason to refuse it."""
+def _accept(answer: requests.Response, have: int, file: RemoteFile) -> tuple[int, int]:
+    """The byte from which the answer's body counts and the bytes of the whole file, or the reason to refuse it."""
     status = answer.status_code
     if status == 416:  # the part is longer than the server's file
         raise _Restart
@@ -121,15 +128,21 @@ def _accept(answer: requests.Response, have: int, file: RemoteFile) -> int:
     start = have if status == 206 else 0
     if status == 206:
         span, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        if span.partition("-")[0] != str(have) or total not in (str(file.size), "*"):
+        if span.partition("-")[0] != str(have) or (file.size and total not in (str(file.size), "*")):
             raise _Restart
     length = answer.headers.get("Content-Length", "")
-    if length.isdigit() and start + int(length) != file.size:
+    if not length.isdigit():
+        if not file.size:
+            raise Failed("the server does not say how long the file is", again=False)
+        return start, file.size
+    if file.size and start + int(length) != file.size:
         raise Failed(f"the file there has {start + int(length):,} bytes, the registry says {file.size:,}", again=False)
-    return start
+    if start + int(length) > LARGEST:
+        raise Failed(f"the file there has {start + int(length):,} bytes, more than {LARGEST:,}", again=False)
+    return start, start + int(length)
 
 
-def _store(answer: requests.Response, part: Path, start: int, file: RemoteFile, progress: Progress) -> None:
+def _store(answer: requests.Response, part: Path, start: int, total: int, progress: Progress) -> None:
     """Write the body behind the first `start` bytes of the part, to the disk and not only to the cache of the system."""
     from urllib3.exceptions import HTTPError, ReadTimeoutError
 
@@ -139,7 +152,7 @@ def _store(answer: requests.Response, part: Path, start: int, file: RemoteFile, 
         try:
             for chunk in answer.raw.stream(CHUNK, decode_content=False):
                 have += len(chunk)
-                if have > file.size:
+                if have > total:
                     break
                 out.write(chunk)
                 progress(have)
@@ -148,22 +161,21 @@ def _store(answer: requests.Response, part: Path, start: int, file: RemoteFile, 
         except (HTTPError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
                 raise  # ours: the disk
-            raise Failed(f"the connection broke after {megabytes(have)} of {megabytes(file.size)}") from error
+            raise Failed(f"the connection broke after {megabytes(have)} of {megabytes(total)}") from error
         finally:
             out.flush()
             os.fsync(out.fileno())
-    if have > file.size:
+    if have > total:
         _discard(part)
-        raise Failed(f"the server sent more than the {file.size:,} bytes of the registry", again=False)
-    if have < file.size:
-        raise Failed(f"the connection ended after {megabytes(have)} of {megabytes(file.size)}")
+        raise Failed(f"the server sent more than the {total:,} bytes of the registry", again=False)
+    if have < total:
+        raise Failed(f"the connection ended after {megabytes(have)} of {megabytes(total)}")
 
 
 def _check(part: Path, file: RemoteFile) -> None:
     """The part is the file, or cannot become it."""
-    with part.open("rb") as stream:
-        if _size(part) != file.size or hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
-            raise _Restart
+    if not file.is_at(part):
+        raise _Restart
 
 
 def _size(part: Path) -> int:
@@ -190,7 +202,7 @@ def _noted_tag(part: Path, url: str) -> str:
         return ""
 
 
-def _reason(error: requests.RequestException) -> str:
+def reason(error: requests.RequestException) -> str:
     """What happened, without the address and headers that the library's own text repeats."""
     import requests
 
