@@ -26,6 +26,7 @@ EVERYTHING = {
     "learner",
     "data",
     "plot",
+    "transfer",
     "recipes",
     "book",
     "exercises",
@@ -44,7 +45,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plot": {"errors"},  # draws what it is given
     "data": {"errors", "calls", "plot"},
     "learner": {"errors", "calls", "plot"},  # takes model, loss, optimiser and data as arguments
-    "recipes": {"errors", "models", "data", "learner", "plot", "scratch"},
+    "scale": {"errors", "learner"},  # gives the Learner what it takes as an argument
+    "transfer": {"errors", "extras", "models", "data", "learner"},  # weights somebody trained, and training on from them
+    "recipes": {"errors", "models", "data", "learner", "scale", "plot", "scratch", "transfer"},
     "book": EVERYTHING - {"cli"},  # lessons and the site show everything
     "cli": EVERYTHING,
     "__init__": EVERYTHING - {"cli", "view", "book", "exercises"},

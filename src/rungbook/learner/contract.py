@@ -122,7 +122,7 @@ def _digests(learner: Learner) -> dict[str, str]:
 
 _LETTERS = dict(zip(EVENTS, "AEBLGSRVWXTIF", strict=True))
 """A fit begins, E epoch, B batch, L loss, G gradient, S step, R report, V W validation, X epoch over, T fit over, I stop, F failure."""
-_STEP = "((BL)*BLGSR?)"
+_STEP = "((BL)*BL+GSR?)"  # SAM looks at a batch twice
 _ORDER = {
     "finished": f"A(E{_STEP}*R(VW)?X)*T",
     "interrupted": f"A(E{_STEP}*R(VW)?X)*E{_STEP}*I",

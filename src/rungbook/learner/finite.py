@@ -64,10 +64,20 @@ class FiniteGuard:
         self._slots[self._used].copy_(self.found)
         self._used += 1
 
-    def step(self) -> None:
-        """Move the weights unless the flag is set. Optimisers that cannot read it cost a wait for the device."""
-        if self.on_device or not self.found.item():
-            self._move()
+    def step(self, overflowed: Tensor | None = None) -> None:
+        """Move the weights unless the flag is set. Optimisers that cannot read it cost a wait for the device.
+
+        Args:
+            overflowed: a flag that keeps this one step from being made, and is no error.
+        """
+        flag = self.found if overflowed is None else torch.maximum(self.found, overflowed.to(self.found.dtype))
+        if not self.on_device:
+            if not flag.item():
+                self._move()
+            return
+        self.optimizer.found_inf = flag  # type: ignore[attr-defined]
+        self._move()
+        self.optimizer.found_inf = self.found  # type: ignore[attr-defined]
 
     def first_bad(self) -> Bad | None:
         """Where the first bad number was since the last report; None if all was finite."""

@@ -46,7 +46,7 @@ def untouched(learner: Learner) -> Iterator[None]:
     # by their place, not through state_dict: buffers may be left out of that, and modules may put new tensors in place of old ones
     stores = [store for m in modules for store in (m._parameters, m._buffers)]
     kept = [(store, name, t, t.detach().clone()) for store in stores for name, t in store.items() if t is not None]
-    optimizer = clone(learner.optimizer.state_dict())
+    optimizer, casting = clone(learner.optimizer.state_dict()), clone(learner.casting.state_dict())
     grads = [p.grad for p in learner.params]
     with keep_random_state(*own_generators(learner.train_feed)):
         try:
@@ -57,6 +57,7 @@ def untouched(learner: Learner) -> Iterator[None]:
                     tensor.data.copy_(value)
                 store[name] = tensor  # type: ignore[assignment]
             load_optimizer(learner.optimizer, optimizer)
+            learner.casting.load_state_dict(casting)
             for p, grad in zip(learner.params, grads, strict=True):
                 p.grad = grad
             for module, mode in zip(modules, modes, strict=True):
@@ -91,14 +92,13 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
         for i, (x, y) in enumerate(batches):
             lr = low * (high / low) ** (i / max(1, steps - 1))
             for group in self.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("lr_scale", 1.0)
             with self._recorded():
                 output = self.forward(*x) if type(x) is tuple else self.forward(x)
                 loss = self.loss(output, y)
             self.optimizer.zero_grad()
             self._differentiate(loss)
-            if self.clip is not None:
-                nn.utils.clip_grad_norm_(self.params, self.clip)
+            self.clip_gradients()
             losses.append(loss.item())
             average = 0.9 * average + 0.1 * losses[-1]
             value = average / (1 - 0.9 ** (i + 1))  # unbiased: the average starts at 0
@@ -106,7 +106,9 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
                 break
             best = min(best, value)
             lrs.append(lr)
-            self.optimizer.step()
+            overflowed = self.casting.end_step()
+            if overflowed is None or not overflowed:
+                self.optimizer.step()
     if not lrs:
         raise NotFinite("E501", f"The loss of the first batch is {value:g}.", "Look for NaN in the inputs and the targets.")
     smooth = _smooth(_smooth(losses[: len(lrs)])[::-1])[::-1]

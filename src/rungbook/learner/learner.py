@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rungbook.errors import NotFinite, UsageError
 from rungbook.learner import inspection
 from rungbook.learner.callback import Callback, listeners, named
+from rungbook.learner.casting import Casting, make_casting
 from rungbook.learner.counting import is_cross_entropy, target_counter
 from rungbook.learner.diagnose import diagnose
 from rungbook.learner.finite import Bad, FiniteGuard
@@ -31,6 +32,10 @@ from rungbook.learner.random_state import get_random_state, keep_random_state, s
 from rungbook.learner.schedule import Schedule, make_schedule
 from rungbook.learner.tally import Tally
 from rungbook.learner.tta import Versions, tta
+
+if TYPE_CHECKING:
+    from rungbook.learner.callbacks.activations import ActivationStats
+    from rungbook.learner.hooks import Which
 
 REPORT_SECONDS = 2.0
 """Slow steps report at least this often, so that a progress bar moves and a checkpoint is never far."""
@@ -73,7 +78,7 @@ class Learner:
         callbacks: see `Callback`.
         seed: of dropout and all else drawn while training (the order of samples belongs to the data).
         device: "cpu", "cuda", ...; the fastest there is if None.
-        precision: "fp32", or "bf16" for autocast to bfloat16.
+        precision: "fp32", "bf16" for autocast to bfloat16, or what `rungbook.scale.precision.make_precision` gives for "fp16".
         compile: run the model through `torch.compile`.
         channels_last: keep pictures and convolutions pixel by pixel in memory.
         activation_checkpointing: compute the activations of each block again on the way back instead of keeping them.
@@ -93,7 +98,7 @@ class Learner:
         callbacks: Sequence[Callback] = (),
         seed: int = 0,
         device: str | torch.device | None = None,
-        precision: str = "fp32",
+        precision: str | Casting = "fp32",
         compile: bool = False,
         accumulate: int = 1,
         clip: float | None = None,
@@ -101,8 +106,6 @@ class Learner:
         channels_last: bool = False,
         activation_checkpointing: bool = False,
     ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise UsageError("E202", f'precision is "{precision}", it must be fp32 or bf16.')
         if accumulate < 1:
             raise UsageError("E202", f"accumulate is {accumulate}, it must be 1 or more.")
         _check_arguments(data, optimizer, loss, clip)
@@ -114,9 +117,11 @@ class Learner:
         self.train_feed, self.valid_feed = as_feed(train, self.device), None if valid is None else as_feed(valid, self.device)
         self.model = model.to(self.device)
         self.memory = Memory(compile, channels_last, activation_checkpointing)
-        self.forward = make_forward(self.model, self.memory, tape)
+        self.casting = make_casting(precision, tape)
+        self.forward = self.casting.forward(make_forward(self.model, self.memory, tape), self.model, self.memory)
         self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
-        self.lr, self.seed, self.accumulate, self.clip, self.precision, self.tape = lr, seed, accumulate, clip, precision, tape
+        self.lr, self.seed, self.accumulate, self.clip, self.tape = lr, seed, accumulate, clip, tape
+        self.precision = self.casting.name
         self.make_optimizer = optimizer
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         if tape is not None:
@@ -219,12 +224,7 @@ class Learner:
             self.x, self.y = x, y
             for f in on["before_batch"]:
                 f(self)
-            with self._recorded():
-                self.output = self.forward(*self.x) if type(self.x) is tuple else self.forward(self.x)
-                self.batch_loss = self.loss(self.output, self.y)
-            for f in on["after_loss"]:
-                f(self)
-            count = self._backward()
+            count = self.run_batch()
             losses.append(self.batch_loss.detach())
             tally.add(self.batch_loss, self.output, self.y, count)
             self.batch += 1
@@ -232,8 +232,9 @@ class Learner:
                 self._before_step()
                 for f in on["after_backward"]:
                     f(self)
-                guard.look([p.grad for p in params if p.grad is not None] + losses)
-                guard.step()
+                overflowed = self.casting.end_step()
+                guard.look(losses if overflowed is not None else [p.grad for p in params if p.grad is not None] + losses)
+                guard.step(overflowed)
                 for p in params:
                     p.grad = None
                 losses = []
@@ -246,6 +247,15 @@ class Learner:
                 if stop:
                     raise Interrupted
         self._report()
+
+    def run_batch(self) -> float | Tensor:
+        """Forward pass, loss and gradients of the batch in `x` and `y`; gives how many targets the loss is the mean over."""
+        with self._recorded():
+            self.output = self.forward(*self.x) if type(self.x) is tuple else self.forward(self.x)
+            self.batch_loss = self.loss(self.output, self.y)
+        for f in self._listeners["after_loss"]:
+            f(self)
+        return self._backward()
 
     def _backward(self) -> float | Tensor:
         """Gradients of the batch; gathered ones are weighted by how many targets each batch's mean was over."""
@@ -263,8 +273,7 @@ class Learner:
             gradients = [p.grad for p in self.params if p.grad is not None]
             torch._foreach_div_(gradients, float(self._window_count))
             self._window_count = 0
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.params, self.clip)
+        self.clip_gradients()
         if self._has_schedule:
             position = self.step / self.plan.steps
             factor, momentum = self.plan.schedule(position), self.plan.schedule.momentum(position)
@@ -273,6 +282,11 @@ class Learner:
                 if momentum is not None:
                     set_momentum(group, momentum)
 
+    def clip_gradients(self) -> None:
+        """Shorten the gradient to the norm `clip`."""
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.params, self.clip)
+
     def _report(self) -> None:
         """Bring losses and metrics to the host, notice a number that is not finite, tell whoever listens."""
         self._last_report = time.monotonic()
@@ -280,6 +294,7 @@ class Learner:
         bad = self._guard.first_bad()
         if bad is not None:
             self._not_finite(bad)
+        self.casting.check()
         self._guard.keep()
         self._kept_step = self.step
         self._call("after_report")
@@ -301,7 +316,8 @@ class Learner:
         )
 
     def _end_epoch(self) -> None:
-        self.row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.param_groups[0]["lr"], **self.tally.result("train_")}
+        group = self.optimizer.param_groups[0]
+        self.row = {"epoch": self.epoch + 1, "step": self.step, "lr": group["lr"] / group.get("lr_scale", 1.0), **self.tally.result("train_")}
         if self.valid_feed is not None:
             self._call("before_validate")
             self.row.update({f"valid_{k}": v for k, v in self.validate().items()})
@@ -320,7 +336,7 @@ class Learner:
             f(self)
 
     def _cast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else _NO_CAST
+        return self.casting.cast(self.device)
 
     def _recorded(self) -> Any:
         """Where forward pass and loss are computed for training: what happens there can be differentiated."""
@@ -330,10 +346,8 @@ class Learner:
         """Add the gradients of `weight * loss` to those of the parameters."""
         if self.tape is not None:
             self.tape.backward(loss, torch.as_tensor(weight, dtype=loss.dtype, device=loss.device))
-        elif isinstance(weight, int) and weight == 1:
-            loss.backward()
         else:
-            (loss * weight).backward()
+            self.casting.differentiate(loss, weight, self.params)
 
     # ---------------------------------------------------------------- continuing
 
@@ -356,12 +370,14 @@ class Learner:
             "tally": self.tally.state_dict(),
             "history": list(self.history),
             "callbacks": {name: c.state_dict() for name, c in named(self.callbacks).items()},
+            **({"precision": casting} if (casting := self.casting.state_dict()) else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` gave; pass it to `fit(..., state=...)` to continue a fit."""
         self.model.load_state_dict(state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
+        self.casting.load_state_dict(state.get("precision", {}))
         for key, value in state["position"].items():
             setattr(self, key, value)
         self.tally.load_state_dict(state["tally"])
@@ -415,7 +431,7 @@ class Learner:
                 x = tuple(t.to(self.device) for t in x) if type(x) is tuple else x.to(self.device)
                 with self._cast():
                     output = forward(*x) if type(x) is tuple else forward(x)
-                yield x, y.to(self.device), output.float() if self.precision == "bf16" else output
+                yield x, y.to(self.device), output if self.precision == "fp32" else output.float()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -429,12 +445,13 @@ class Learner:
                 for module, mode in modes:
                     module.training = mode
 
-    def watch(self, layers: Any = None, **options: Any) -> Any:
+    def watch(self, layers: Which = None, **options: Any) -> ActivationStats:
         """Record what layers put out in every later fit; gives the `ActivationStats` that does, whose arguments these are."""
         from rungbook.learner.callbacks.activations import ActivationStats
 
-        self.callbacks.append(ActivationStats(layers, **options))
-        return self.callbacks[-1]
+        stats = ActivationStats(layers, **options)
+        self.callbacks.append(stats)
+        return stats
 
     find_lr = inspection.find_lr
     summary = inspection.summary
@@ -442,9 +459,6 @@ class Learner:
     show_batch = inspection.show_batch
     show_results = inspection.show_results
     save = inspection.save
-
-
-_NO_CAST = nullcontext()
 
 
 @contextmanager

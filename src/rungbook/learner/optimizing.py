@@ -19,16 +19,20 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimiser in its fused form, where it has one, the gradients are dense and the caller said nothing else.
 
+    One that has an argument `model` is given it: it treats weights by the layers they belong to.
+
     Raises:
         UsageError: E202, its step needs a closure.
     """
     said = getattr(make, "keywords", {})
     target = getattr(make, "func", make)
-    able = inspect.isclass(target) and "fused" in inspect.signature(target).parameters
+    takes = inspect.signature(target).parameters if inspect.isclass(target) else {}
     sparse = any(getattr(m, "sparse", False) is True for m in model.modules())  # embeddings: fused kernels take dense gradients only
     plain = bool(params) and all(p.is_floating_point() for p in params) and not sparse  # complex weights have no such kernel either
     optimizer = None
-    if able and plain and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
+    if "model" in takes:
+        optimizer = make(params, lr=lr, model=model)
+    elif "fused" in takes and plain and not said.keys() & {"fused", "foreach", "differentiable", "capturable"}:
         with suppress(RuntimeError):  # a device or dtype without a fused kernel
             optimizer = make(params, lr=lr, fused=True)
     optimizer = make(params, lr=lr) if optimizer is None else optimizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,15 @@ from rungbook.data.one_hot import one_hot
 from rungbook.data.target import NumberTarget
 from rungbook.errors import UsageError
 from rungbook.learner.callback import Callback
-from rungbook.learner.callbacks import EMA, EarlyStopping, KeepBest
+from rungbook.learner.callbacks import EMA, SAM, SWA, ClipAdaptive, ClipValue, EarlyStopping, KeepBest, Lookahead, Mix, Resizing
 from rungbook.learner.learner import Learner
 from rungbook.learner.metrics import OnScale, make_metric
-from rungbook.models.registry import MODELS, create_model, model_entry
+from rungbook.learner.split_optimizer import SplitOptimizer
+from rungbook.models.registry import MODELS, model_entry
 from rungbook.recipes.exchange import exchange
 from rungbook.recipes.recipe import Recipe
+from rungbook.recipes.start import held, hold_now, with_rates
+from rungbook.scale.precision import make_precision
 
 FITS = {"image": ("image", "flat"), "table": ("table", "flat"), "one_hot": ("flat",), "text": ("text",), "array": ("flat", "image")}
 """Kind of data -> kinds of model input it can serve."""
@@ -36,8 +40,10 @@ class BalancedCrossEntropy(nn.CrossEntropyLoss):
     cross_entropy = True
 
     def count(self, target: Tensor) -> Tensor:
-        """Sum of the weights of the targets."""
+        """Sum of the weights of the targets; of targets that are probabilities torch's mean is over the samples."""
         assert self.weight is not None
+        if target.is_floating_point():
+            return target.new_tensor(len(target))
         return self.weight[target].sum()
 
 
@@ -70,8 +76,8 @@ _ARTICLE = {
 }
 
 
-def build_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
-    """A new model for the data, and the options `create_model` made it with (to make it again when it is loaded)."""
+def model_options(recipe: Recipe, data: Data) -> dict[str, Any]:
+    """The options of a recipe's model, for `new_model`: what follows from the data, and what the recipe says."""
     entry = model_entry(recipe.model)
     x, _ = data.one_batch(1)
     outputs = data.target.outputs
@@ -86,8 +92,7 @@ def build_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
         options = {"num_numbers": x[0].shape[1], "cardinalities": encoder.cardinalities, "out_features": outputs}
     else:
         options = {"vocab_size": len(encoder.vocabulary) + 2, "out_features": outputs}
-    options |= recipe.model_options()
-    return create_model(recipe.model, **options), options
+    return options | recipe.model_options() | ({} if recipe.head is None else {"head": recipe.head})
 
 
 def build_loss(recipe: Recipe, data: Data, device: torch.device) -> Any:
@@ -111,8 +116,12 @@ def build_metrics(data: Data) -> list[Any]:
 
 
 def build_optimizer(recipe: Recipe) -> Any:
-    """The optimiser as a callable (parameters, lr) -> Optimizer."""
+    """The optimiser as a callable (parameters, lr) -> Optimizer; those that torch does not have are ours."""
+    from rungbook.scratch import optim
+
     decay: dict[str, Any] = {"weight_decay": recipe.weight_decay}
+    # steps as large as AdamW's, so that one rate does for both
+    muon = partial(torch.optim.Muon, momentum=recipe.momentum, adjust_lr_fn="match_rms_adamw", **decay)
     made: dict[str, Any] = {
         "sgd": partial(torch.optim.SGD, momentum=recipe.momentum, **decay),
         "adam": partial(torch.optim.Adam, **decay),
@@ -121,46 +130,66 @@ def build_optimizer(recipe: Recipe) -> Any:
         "adagrad": partial(torch.optim.Adagrad, **decay),
         "nadam": partial(torch.optim.NAdam, **decay),
         "radam": partial(torch.optim.RAdam, **decay),
+        "lamb": partial(optim.LAMB, **decay),
+        "lars": partial(optim.LARS, momentum=recipe.momentum, **decay),
+        "lion": partial(optim.Lion, **decay),
+        "muon": partial(SplitOptimizer, hidden=muon, rest=partial(torch.optim.AdamW, **decay)),
     }
     return made[recipe.optimizer]
 
 
 def choosing(recipe: Recipe) -> list[Callback]:
-    """The callbacks that decide which weights a training ends with."""
+    """The callbacks that decide on what and how steps are made, and which weights a training ends with."""
     chosen: list[Callback] = [KeepBest("valid_loss")] if recipe.final == "best" else []
     if recipe.patience is not None:
         chosen.append(EarlyStopping("valid_loss", recipe.patience))
-    if recipe.ema is not None:
-        chosen.append(EMA(recipe.ema))
-    return chosen
+    made: dict[str, Callable[[Any], Callback]] = {
+        "ema": EMA,
+        "swa": SWA,
+        "lookahead": Lookahead,
+        "sam": SAM,
+        "clip_value": ClipValue,
+        "clip_adaptive": ClipAdaptive,
+    }
+    if recipe.mix is not None:
+        chosen.append(Mix(recipe.mix, recipe.mix_alpha))
+    if recipe.sizes:
+        chosen.append(Resizing(recipe.sizes))
+    return chosen + [make(getattr(recipe, name)) for name, make in made.items() if getattr(recipe, name) is not None]
 
 
 def build_learner(recipe: Recipe, data: Data, model: nn.Module, device: torch.device, lr: float) -> Learner:
     """The learner of a recipe, with the callbacks that choose its weights."""
     parts = exchange(recipe)
-    return Learner(
-        parts.model(model),
+    model = parts.model(model)
+    callbacks: list[Callback] = [*held(recipe, model), *choosing(recipe)]
+    learner = Learner(
+        model,
         parts.data(data),
         parts.loss(build_loss(recipe, data, device)),
-        parts.optimizer(build_optimizer(recipe)),
+        with_rates(recipe, parts.optimizer(build_optimizer(recipe)), model),
         lr=lr,
         metrics=build_metrics(data),
-        callbacks=choosing(recipe),
+        callbacks=callbacks,
         seed=recipe.seed,
         device=device,
-        precision=recipe.precision,
+        precision=make_precision(recipe.precision),
         compile=recipe.compile,
         accumulate=recipe.accumulate,
         clip=recipe.clip,
         tape=parts.tape(),
+        channels_last=recipe.channels_last,
+        activation_checkpointing=recipe.activation_checkpointing,
     )
+    hold_now(callbacks)
+    return learner
 
 
 def find_rate(learner: Learner) -> None:
     """Set the learner's rate to the one the finder suggests."""
     learner.lr = learner.find_lr().suggestion
     for group in learner.optimizer.param_groups:
-        group["lr"] = learner.lr
+        group["lr"] = learner.lr * group.get("lr_scale", 1.0)
 
 
 def count_epochs(recipe: Recipe, data: Data) -> int:

@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from rungbook.data.data import Data
 from rungbook.errors import UsageError
 from rungbook.models.registry import MODELS, model_entry
+from rungbook.recipes.build import count_epochs
 from rungbook.recipes.recipe import Recipe
 
 OF_CLASSES = ("label_smoothing", "class_weights")
 OF_NUMBERS = ("log", "ridge_share")
-OF_IMAGES = ("image_size", "augment")
+OF_IMAGES = ("image_size", "augment", "sizes", "tta", "channels_last")
+
+WITH_MOMENTUM = ("sgd", "lars", "muon")
 
 
 def without_effect(recipe: Recipe, data: Data) -> dict[str, str]:
@@ -30,8 +33,12 @@ def without_effect(recipe: Recipe, data: Data) -> dict[str, str]:
         found |= dict.fromkeys(OF_NUMBERS, f'"{data.target.name}" has classes, and it is for numbers')
     if data.encoder is not None and data.encoder.kind != "image":
         found |= dict.fromkeys(OF_IMAGES, f"{data.name} has no images")
-    if recipe.optimizer != "sgd":
-        found["momentum"] = f"{recipe.optimizer} has its own; it is for optimizer=sgd"
+    if recipe.optimizer not in WITH_MOMENTUM:
+        found["momentum"] = f"{recipe.optimizer} has its own; it is for optimizer={', '.join(WITH_MOMENTUM)}"
+    if recipe.swa is not None and (epochs := count_epochs(recipe, data)) * recipe.swa < 1:
+        found["swa"] = f"a share of {recipe.swa:g} of {epochs} epochs is less than one, so there is nothing to average"
+    if recipe.mix is None:
+        found["mix_alpha"] = "nothing is mixed; it is for mix=mixup, cutmix or both"
     if recipe.epochs is not None:
         found["steps"] = f"epochs={recipe.epochs} says how long; for steps say epochs=none"
     if "ridge_share" in chosen and recipe.model != "tabular_mlp":

@@ -122,18 +122,26 @@ class Exchange:
         return Within(loss, self._functions(ours), after) if ours or after else loss
 
     def optimizer(self, make: Any) -> Any:
-        """The optimiser's class exchanged, its settings kept."""
-        cls = make.func
+        """The optimiser's class exchanged, its settings kept; of one made of several, each of them."""
+        several = {k: v for k, v in make.keywords.items() if isinstance(v, partial)}
+        makers = list(several.values()) or [make]
         for own in self._of("optimizer"):
-            if own.stands_for is not cls:
-                other = own.stands_for.__name__
-                raise UsageError("E202", f"mine stands for {other}, the recipe trains with {cls.__name__}.", f"optimizer={other.lower()}")
-            return put_optimizer(make, own)
+            if all(own.stands_for is not m.func for m in makers):
+                other, used = own.stands_for.__name__, " and ".join(m.func.__name__ for m in makers)
+                raise UsageError("E202", f"mine stands for {other}, the recipe trains with {used}.", f"optimizer={other.lower()}")
+        if not several:
+            return self._one_optimizer(make)
+        return partial(make.func, **{**make.keywords, **{k: self._one_optimizer(v) for k, v in several.items()}})
+
+    def _one_optimizer(self, make: Any) -> Any:
+        for own in self._of("optimizer"):
+            if own.stands_for is make.func:
+                return put_optimizer(make, own)
         if "optim" not in self:
             return make
         from rungbook.scratch import optim
 
-        return partial(getattr(optim, cls.__name__), **make.keywords)
+        return partial(getattr(optim, make.func.__name__), **make.keywords)
 
     def data(self, data: Data) -> Data:
         """The data, read through our loader."""

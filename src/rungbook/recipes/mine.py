@@ -240,7 +240,7 @@ def put_optimizer(make: Any, mine: Mine) -> Any:
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
     for key, value in make.keywords.items():
         if value and not takes_all and key not in accepted:
-            raise UsageError("E202", f"{mine.part.__name__} in {mine.path} takes no {key}; the recipe has {key}={value:g}.", f"{key}=0")
+            raise UsageError("E202", f"{mine.part.__name__} in {mine.path} takes no {key}; the recipe has {key}={value}.", f"{key}=0")
     settings = {k: v for k, v in make.keywords.items() if takes_all or k in accepted}
 
     def made(params: Any, lr: float) -> torch.optim.Optimizer:

@@ -17,7 +17,9 @@ from torch import nn
 from rungbook.data.data import Data
 from rungbook.errors import NotFinite, RungError, UsageError
 from rungbook.learner.callback import Callback
-from rungbook.learner.callbacks import EMA, Checkpoints, KeepBest, Progress, Recorder, StopOnSignal
+from rungbook.learner.callbacks import Checkpoints, KeepBest, Progress, Recorder, StopOnSignal
+from rungbook.learner.callbacks.activations import ActivationStats
+from rungbook.learner.callbacks.average import Average
 from rungbook.learner.checkpoint import clear_leftovers, full, newest, write_atomically
 from rungbook.learner.learner import Interrupted, Learner
 from rungbook.learner.pack import nbytes
@@ -26,13 +28,14 @@ from rungbook.recipes.about_data import plain
 from rungbook.recipes.effect import refuse, without_effect
 from rungbook.recipes.ending import Stopped, ending
 from rungbook.recipes.evaluation import moved, read_again, same_data
-from rungbook.recipes.judge import finish
+from rungbook.recipes.judge import Others, finish, others
 from rungbook.recipes.mine import blamed, look_at_files, split_word
 from rungbook.recipes.prepare import keep_threads, make_model, pick_device, pick_threads, prepare_data
 from rungbook.recipes.recipe import Recipe, restore_recipe
 from rungbook.recipes.runs import Run, create_run, versions
 from rungbook.recipes.settings import Settings
 from rungbook.recipes.speak import describe_data, describe_start, first_steps
+from rungbook.recipes.start import origin, same_start
 from rungbook.recipes.study import Study
 from rungbook.recipes.study_run import carry_out as carry_out_study
 
@@ -47,6 +50,7 @@ class Work:
     learner: Learner
     model_options: dict[str, Any]
     epochs: int
+    others: Others
     console: Any
     started: float
 
@@ -90,6 +94,7 @@ def _train(recipe: Recipe, label: str, console: Any) -> dict[str, Any]:
             "versions": versions(),
             "data": {"name": data.name, "fingerprint": data.fingerprint, "test": data.test_mark(), "facts": data.facts},
             "looks": 0,
+            **({"pretrained": known.describe()} if (known := origin(model)) else {}),
         },
     )
     with run.lock(), ending(run), blamed(*recipe.mine):
@@ -123,13 +128,18 @@ def resume(run: Run, *, changes: dict[str, Any], console: Any) -> dict[str, Any]
         torch.set_num_threads(1)
         device = pick_device(recipe.device)
         _say_what_changed(record, threads, device, console)
-        data = read_again(lambda: prepare_data(recipe), recipe, f"rung resume {run.name} data=PLACE")
+        began = record.get("pretrained")
+        data = read_again(lambda: prepare_data(recipe, began=began), recipe, f"rung resume {run.name} data=PLACE")
         same_data(run, data, f"Put the data back, or start anew: {recipe.command()}")
         moved(run, recipe)
         for folder in (run.path, run.checkpoints):
             clear_leftovers(folder)
         loaded = newest(run.checkpoints) if run.checkpoints.is_dir() else None
-        model, options = make_model(recipe if loaded is None else replace(recipe, weights=None), data)
+        if loaded is None:
+            model, options = make_model(recipe, data)
+            same_start(model, began, f"Start anew: {recipe.command()}")
+        else:
+            model, options = make_model(replace(recipe, weights=None), data, began=began or {})
         torch.set_num_threads(threads)
         for refused in loaded.refused if loaded else []:
             plain(console, f"E301 damaged and not used: {refused}", "yellow")
@@ -209,13 +219,14 @@ def _carry_out(
     device: torch.device,
     state: dict[str, Any] | None,
 ) -> dict[str, Any]:
+    beside = others(recipe, data)
     learner = build.build_learner(recipe, data, model, device, base_rate(run, recipe))
     if learner.lr == UNKNOWN_RATE:
         begun = time.monotonic()
         build.find_rate(learner)
         console.print(f"learning rate {learner.lr:.2g} (found in {time.monotonic() - begun:.0f} s)")
         run.update(lr=learner.lr)
-    work = Work(run, recipe, data, learner, options, build.count_epochs(recipe, data), console, started)
+    work = Work(run, recipe, data, learner, options, build.count_epochs(recipe, data), beside, console, started)
     learner.callbacks += attendants(work)
     room_for_checkpoints(work)
     if state is None:
@@ -247,7 +258,8 @@ def attendants(work: Work) -> list[Callback]:
     """The callbacks that watch and save a training without changing it."""
     run = work.run
     saving = Checkpoints(run.checkpoints, work.recipe.checkpoint_seconds)
-    return [Recorder(run.path), StopOnSignal(), Progress(work.console), first_steps(work.console), saving]
+    watching: list[Callback] = [ActivationStats()] if work.recipe.watch else []
+    return [*watching, Recorder(run.path), StopOnSignal(), Progress(work.console), first_steps(work.console), saving]
 
 
 def room_for_checkpoints(work: Work) -> None:
@@ -263,7 +275,7 @@ def checkpoint_bytes(work: Work) -> int:
     """Estimated size of a checkpoint: weights, what the optimiser keeps of each, copies that callbacks hold, names, random numbers."""
     learner = work.learner
     state, params = learner.model.state_dict(), learner.params
-    copies = 1 + sum(isinstance(c, KeepBest | EMA) for c in learner.callbacks)
+    copies = 1 + sum(isinstance(c, KeepBest | Average) for c in learner.callbacks)
     numbers, tensors = optimizer_keeps(learner.make_optimizer)
     entries = copies * len(state) + tensors * len(params)
     return int(copies * nbytes(state) + numbers * sum(p.numel() * p.element_size() for p in params) + 175 * entries) + 19_000

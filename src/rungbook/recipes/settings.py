@@ -22,10 +22,11 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]  # with as many seeds after it as a
 Threads = Annotated[int, Field(ge=1, le=256)]
 Processes = Annotated[int, Field(ge=0, le=64)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Between = Annotated[float, Field(gt=0, lt=1)]
 Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotBelow = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Above | Literal["find"]
-Optimizer = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam"]
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam", "radam", "lamb", "lars", "lion", "muon"]
 Final = Literal["best", "last"]
 PARTS = ("layers", "functions", "losses", "optim", "loader", "autograd")
 """What of a training can be by hand."""
@@ -134,8 +135,6 @@ def parse_settings(cls: type[Settings], words: list[str]) -> dict[str, Any]:
     Raises:
         UsageError: E201 for keys that are no fields, E202 for values of another type or range.
     """
-    from rungbook.data.load import is_path
-
     keys = [f.name for f in dataclasses.fields(cls) if f.name not in cls.options]
     values: dict[str, Any] = {}
     problems: list[UsageError] = []
@@ -153,12 +152,25 @@ def parse_settings(cls: type[Settings], words: list[str]) -> dict[str, Any]:
                 values[key] = check_value(cls, key, text)
                 if key == "mine":
                     values[key] = tuple(_resolved(w) for w in values[key])
-                if values[key] and (key == "weights" or (key == "data" and is_path(values[key]))):
+                if values[key] and _is_place(key, values[key]):
                     values[key] = str(Path(values[key]).resolve())  # a run is resumed from anywhere
             except UsageError as problem:
                 problems.append(problem)
     _raise_all(problems)
     return values
+
+
+def _is_place(key: str, value: Any) -> bool:
+    """Whether a setting names a file or folder."""
+    if key == "data":
+        from rungbook.data.load import is_path
+
+        return is_path(value)
+    if key == "pretrained":
+        from rungbook.transfer.sources import is_place
+
+        return is_place(value)
+    return key == "weights"
 
 
 def _resolved(word: str) -> str:
@@ -230,6 +242,9 @@ def _example(cls: type[Settings], key: str) -> str:
     default = getattr(cls(), key)
     if default in (None, ()):
         examples = {"epochs": "5", "clip": "1.0", "threads": "2", "patience": "5", "ema": "0.99", "image_size": "28"}
+        examples |= {"swa": "0.25", "lookahead": "5", "sam": "0.05", "clip_value": "0.5", "clip_adaptive": "0.01"}
+        examples |= {"pretrained": "true", "unfreeze": "1,2", "layer_decay": "0.75", "head_lr": "10"}
+        examples |= {"mix": "mixup", "mix_alpha": "0.4", "sizes": "96,128", "tta": "flip"}
         examples |= {"scratch": "layers,optim", "mine": "Conv2d:path.py:MyConv"}
         return examples.get(key, "balanced" if key == "class_weights" else "none")
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
