@@ -17,7 +17,7 @@ _HOME = {
     "RungError": "rungbook.errors",
     "Tape": "rungbook.scratch.autograd.tape",
     "check_callback": "rungbook.learner.contract",
-    "create_model": "rungbook.models.registry",
+    "create_model": "rungbook.transfer.create",
     "list_models": "rungbook.models.registry",
     "list_recipes": "rungbook.recipes.recipe",
     "load": "rungbook.recipes.predictor",
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from rungbook.learner.callback import Callback
     from rungbook.learner.contract import check_callback
     from rungbook.learner.learner import Learner
-    from rungbook.models.registry import create_model, list_models
+    from rungbook.models.registry import list_models
     from rungbook.recipes.predictor import load
     from rungbook.recipes.recipe import list_recipes
     from rungbook.scratch.autograd.tape import Tape
     from rungbook.scratch.swap import swap, swap_report
+    from rungbook.transfer.create import create_model
 
 __all__ = [
     "Callback",

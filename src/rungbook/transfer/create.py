@@ -65,16 +65,19 @@ def create_model(name: str, *, pretrained: str | Path | bool | None = None, head
         EnvironmentProblem: E403 they could not be downloaded, E404 `hf:` without the package.
     """
     if pretrained is None or pretrained is False:
-        model = registry.create_model(name, **options)
-        return model if head is None else adapt_head(model, head)
+        return new_model(name, head=head, **options)
     source = find(name, pretrained)
     known = set(model_entry(name).parameters())
     options = {k: v for k, v in taken(source).items() if k in known} | options
     check_demands(name, options, source.demands, source.about)
-    model = registry.create_model(name, **options)
-    if head is not None:
-        adapt_head(model, head)
+    model = new_model(name, head=head, **options)
     return start_from(model, source, new_head=head is not None, image_size=options.get("image_size"))
+
+
+def new_model(name: str, *, head: str | None = None, **options: Any) -> nn.Module:
+    """A new model with random weights: that of the registry, with another head if asked for. Raises as the registry and `adapt_head`."""
+    model = registry.create_model(name, **options)
+    return model if head is None else adapt_head(model, head)
 
 
 def taken(source: Source) -> dict[str, Any]:
@@ -107,4 +110,4 @@ def normalisation_for(source: Source, channels: int) -> tuple[Channels, Channels
     return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
 
 
-__all__ = ["Pretrained", "create_model", "normalisation_for", "start_from", "taken"]
+__all__ = ["Pretrained", "create_model", "new_model", "normalisation_for", "start_from", "taken"]
