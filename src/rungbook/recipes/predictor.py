@@ -17,8 +17,9 @@ from rungbook.data.target import ClassTarget, Target, restore
 from rungbook.errors import UsageError
 from rungbook.learner.checkpoint import DamagedCheckpoint, read
 from rungbook.learner.learner import best_device
-from rungbook.models.registry import create_model
+from rungbook.learner.tta import Versions, tta
 from rungbook.recipes.runs import Run, find_run
+from rungbook.transfer.create import new_model
 
 CARD = "model.json"
 """The file beside the weights that says how to make the model again and how to read its inputs and outputs."""
@@ -47,10 +48,13 @@ class Predictor:
         encoder: reads the items.
         target: reads the outputs.
         device: where the model runs.
+        tta: versions of each image it answers by, see `rungbook.learner.tta`; the image alone if None.
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder, target: Target, device: torch.device | None = None) -> None:
-        self.device = device or best_device()
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, target: Target, device: torch.device | None = None, *, tta: Versions | None = None
+    ) -> None:
+        self.device, self.tta = device or best_device(), tta
         self.model, self.encoder, self.target = model.to(self.device).eval(), encoder, target
 
     @property
@@ -66,10 +70,11 @@ class Predictor:
         """Model outputs for encoded items."""
         parts = stored if isinstance(stored, tuple) else (stored,)
         results = []
+        model = self.model if self.tta is None else tta(self.model, self.tta, classes=bool(self.classes))
         with torch.no_grad():
             for piece in zip(*(t.split(batch_size) for t in parts), strict=True):
                 x = self.encoder.prepare(map_inputs(piece if isinstance(stored, tuple) else piece[0], lambda t: t.to(self.device)))
-                results.append((self.model(*x) if isinstance(x, tuple) else self.model(x)).float().cpu())
+                results.append((model(*x) if isinstance(x, tuple) else model(x)).float().cpu())
         return torch.cat(results) if results else torch.zeros(0, self.target.outputs)
 
     def decode(self, outputs: Tensor) -> Tensor:
@@ -100,7 +105,7 @@ def model_card(model: str, options: dict[str, Any], encoder: Encoder | None, tar
 
 
 def load(run: str | Path | Run, *, device: str | torch.device | None = None) -> Predictor:
-    """The predictor of a finished run.
+    """The predictor of a finished run; one that was judged by versions of each image (`tta=flip`) answers by them.
 
     Args:
         run: path, folder name, number or recipe name of the run.
@@ -120,14 +125,15 @@ def load(run: str | Path | Run, *, device: str | torch.device | None = None) -> 
     state, files = read(found.final)
     try:
         card = json.loads(files[CARD])
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in card["options"].items()}
+        options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card["options"].items()}
         with torch.device("meta"):  # sizes without memory: the card must not ask for more than the weights are
-            planned = {k: v.shape for k, v in create_model(card["model"], **options).state_dict().items()}
+            planned = {k: v.shape for k, v in new_model(card["model"], **options).state_dict().items()}
         if planned != {k: v.shape for k, v in state["model"].items()}:
             raise ValueError("model.json describes another model than the weights are of")
-        model = create_model(card["model"], **options)
+        model = new_model(card["model"], **options)
         model.load_state_dict(state["model"])
         encoder, target = restore_encoder(card["encoder"]), restore(card["target"])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DamagedCheckpoint("E301", f"{found.final} holds no usable model ({error}).", "Train it again.") from error
-    return Predictor(model, encoder, target, None if device is None else torch.device(device))
+    versions = found.record().get("settings", {}).get("tta")
+    return Predictor(model, encoder, target, None if device is None else torch.device(device), tta=versions)

@@ -15,10 +15,13 @@ from torch import nn
 from rungbook.data.data import Data
 from rungbook.errors import DataError, UsageError
 from rungbook.learner.learner import best_device
+from rungbook.learner.lsuv import lsuv
 from rungbook.learner.random_state import keep_random_state, seed_all
 from rungbook.learner.weights import load_weights, read_weights
 from rungbook.recipes import build
 from rungbook.recipes.recipe import Recipe
+from rungbook.recipes.start import kept, normalised, source_of
+from rungbook.transfer.create import new_model, start_from
 
 
 @contextmanager
@@ -72,12 +75,13 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
-def prepare_data(recipe: Recipe, loaded: Data | None = None) -> Data:
+def prepare_data(recipe: Recipe, loaded: Data | None = None, *, began: dict[str, Any] | None = None) -> Data:
     """The recipe's data, in the form its model takes, with a batch size that fits.
 
     Args:
         recipe: says what is read and what it is for.
         loaded: what `recipe.load()` gave, where it was read before; it stays as it is.
+        began: what the record of a run says of the weights it began with.
 
     Raises:
         DataError: E113 a part of it is empty.
@@ -90,15 +94,32 @@ def prepare_data(recipe: Recipe, loaded: Data | None = None) -> Data:
         part = "test" if data.test is None else "valid"
         raise DataError("E113", f"{data.name} leaves no sample for {part}.", "Add samples, or ask for larger parts: valid=0.2 test=0.2")
     build.check_batch_size(recipe, data)
-    return data
+    return normalised(recipe, data, began)
 
 
-def make_model(recipe: Recipe, data: Data) -> tuple[nn.Module, dict[str, Any]]:
-    """The model as training starts with it: drawn from the seed, or read from `weights`."""
+LSUV_SAMPLES = 64
+"""Whose outputs the weights are scaled by; the method's authors found that their number hardly matters."""
+
+
+def make_model(recipe: Recipe, data: Data, *, began: dict[str, Any] | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """The model as training starts with it: drawn from the seed, read from `weights`, or begun from `pretrained`.
+
+    Args:
+        recipe: says which model.
+        data: it is to fit.
+        began: what the record of a run says of the weights it began with: the model is made for them, and they are not read.
+    """
+    options = build.model_options(recipe, data)
+    source = source_of(recipe, options) if began is None else None
+    options |= kept(recipe, (began or {}).get("defaults", {}))
     with keep_random_state():
         seed_all(recipe.seed)
-        model, options = build.build_model(recipe, data)
+        model = new_model(recipe.model, **options)
         recipe.begin(model, data)
+        if recipe.init == "lsuv":
+            lsuv(model, data.one_batch(LSUV_SAMPLES)[0], seed=recipe.seed)
     if recipe.weights is not None:
         load_weights(model, read_weights(recipe.weights), name=recipe.weights)
+    if source is not None:
+        start_from(model, source, new_head=recipe.head is not None, image_size=options.get("image_size"))
     return model, options

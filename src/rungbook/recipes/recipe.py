@@ -202,11 +202,13 @@ class Recipe(Settings):
         return []
 
     def model_options(self) -> dict[str, Any]:
-        """Fields that are options of the model (hidden, dropout, ...), where they are set."""
+        """Fields that are options of the model (hidden, dropout, ...), where they are set; a recipe's own values are for its own model."""
         from rungbook.models.registry import model_entry
 
-        known = model_entry(self.model).parameters()
-        return {k: v for k, v in self.settings().items() if k in known and k != "image_size" and v is not None}
+        known = set(model_entry(self.model).parameters()) - {"image_size"}
+        if self.model != type(self)().model:
+            known &= self.chosen()
+        return {k: v for k, v in self.settings().items() if k in known and v is not None}
 
 
 RECIPES: dict[str, type[Settings]] = {}

@@ -17,6 +17,7 @@ from rungbook.recipes.exchange import exchange
 from rungbook.recipes.interval import wilson
 from rungbook.recipes.scores import LOWER_IS_BETTER
 from rungbook.recipes.settings import Reported, Settings
+from rungbook.recipes.start import describe_origin
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -53,6 +54,8 @@ def describe_start(work: Work) -> None:
     learner, data, console = work.learner, work.data, work.console
     parameters = sum(p.numel() for p in learner.model.parameters())
     console.print(f"model {work.recipe.model}, {parameters:,} parameters; {learner.device}, {_threads()}")
+    for line in describe_origin(work.recipe, learner.model):
+        plain(console, line)
     if by_hand := exchange(work.recipe).describe(learner.model):
         plain(console, by_hand)
     batches = f"{plural(len(data.train), 'batch', 'batches')} of {data.train.batch_size}"
@@ -193,7 +196,7 @@ def describe_result(work: Work, result: dict[str, Any], looks: int) -> None:
     assert data.test is not None
     metric = headline(data, result)
     value, n = result["test"][metric], data.test.samples
-    line = f"[bold]test {metric} {number(metric, value)}[/]"
+    line = f"[bold]test {metric} {number(metric, value)}[/]" + (f" by tta={work.recipe.tta}" if work.recipe.tta else "")
     low, high = wilson(round(value * n), n) if metric == "accuracy" else (math.nan, math.nan)
     if metric == "accuracy":
         line += f"  (95% interval {100 * low:.1f}-{100 * high:.1f}, {plural(n, 'sample')})"
