@@ -84,7 +84,7 @@ def folder_data(
         batch_size: images a training batch.
         workers: worker processes; by default none for images in memory, else one for each core, up to 4.
         image_size: side, or height and width, in pixels; by default the median short side, at least 8 and at most 48.
-        augment: for training: "flip", "crop", "flip_crop", a function, or None.
+        augment: for training: a name of `augment.named`, a function, or None.
         strict: whether a file that cannot be read is an error instead of left out.
         max_memory: bytes of decoded images to keep in memory.
         show: whether to draw a progress bar; by default on a terminal.
@@ -274,7 +274,11 @@ def _trained(layout: Layout, labels: np.ndarray, classes: tuple[str, ...], parts
         return []
     listed = tuple(classes[c] for c in single.tolist())
     what = f'class "{listed[0]}" has' if len(listed) == 1 else f'{len(listed):,} classes, e.g. "{listed[0]}", have'
-    return [Finding("W208", f"{what} one image: it is learned from or judged by, not both", "Add images, or remove the folder", listed)]
+    return [
+        Finding(
+            "W208", f"{what} one image, which is learned from: nothing judges what was learned", "Add images, or remove the folder", listed
+        )
+    ]
 
 
 def _facts(layout: Layout, seen: Scan, groups: np.ndarray) -> dict[str, Any]:
@@ -396,7 +400,7 @@ def _notes(layout: Layout, seen: Scan) -> list[Finding]:
             )
     say = {
         "turned": "turned upright as the EXIF orientation says",
-        "animated": "animated: the first frame is used",
+        "animated": "animated or of several pages: the first one is used",
         "transparent": "with transparency: it becomes white",
         "16 bit": "with 16 bits a pixel: the upper 8 are used",
         "CMYK": "in CMYK, converted to red, green, blue",

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rungbook.data.augment.named import named_augment
 from rungbook.data.data import Data, Finding, fingerprint, make_feeds
 from rungbook.data.feed import Augment, Inputs, Source, TensorSource
 from rungbook.data.image_audit import also_in_test, copies_found, copy_groups, image_digests, moments, pixel_sums, uneven_classes
 from rungbook.data.split import FEWEST, Parts, split_indices
 from rungbook.data.target import ClassTarget, Target
-from rungbook.data.transforms import named_augment
 from rungbook.errors import DataError, UsageError
 
 CHUNK = 2048
@@ -80,14 +80,14 @@ class ImageEncoder:
             pictures = [self._one(item, i) for i, item in enumerate(items)]
         if not pictures:
             return torch.zeros((0, self.channels, *self.size), dtype=torch.uint8)
-        return torch.from_numpy(np.stack(pictures))
+        return torch.from_numpy(np.ascontiguousarray(np.stack(pictures)))  # stacking keeps the order of decoded pixels, channels last
 
     def _one(self, item: Any, i: int) -> np.ndarray:
         from rungbook.data.pil import BadImage, as_channels, decode, fit
 
         if isinstance(item, str | Path):
             try:
-                pixels = decode(Path(item)).pixels
+                pixels = decode(Path(item), side=max(self.size)).pixels
             except BadImage as error:
                 missing = not Path(item).exists()
                 raise DataError(
@@ -155,7 +155,7 @@ def image_data(
         valid, test_share: shares to cut from `x`, 0 for none.
         seed: of the split, the order and the augmentation.
         batch_size, workers: images a training batch, worker processes (0 is fastest for images in memory).
-        augment: for training: "flip", "crop", "flip_crop", a function, or None.
+        augment: for training: a name of `augment.named`, a function, or None.
         image_size: side, or height and width, in pixels to scale the images to; their own by default.
         groups: images that must stay together, (n,); by default those with equal pixels.
         names: what each image is called in messages.

@@ -17,6 +17,7 @@ from rungbook.errors import DataError, UsageError, nearest
 SPLITS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test", "testing": "test"}
 """Folder names, in lower case, that name a part."""
 _HIDDEN = {"thumbs.db", "desktop.ini", "__macosx"}
+_OF_PHONES = {".heic", ".heif", ".avif"}
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 
 
@@ -190,5 +191,9 @@ def _nothing(path: Path, root: Path, loose: list[Path]) -> DataError:
     return DataError(
         "E107",
         f"{path} has 0 images; {kinds} are looked for in one folder per class. {'I see ' + ' and '.join(what) if what else 'It is empty'}.",
-        f"Unpack {'it' if packed == 1 else 'them'} first?" if packed else "Is it the right folder?",
+        f"Unpack {'it' if packed == 1 else 'them'} first?"
+        if packed
+        else "Save the pictures as JPEG first: what phones save as HEIC or AVIF is not read"
+        if set(seen) & _OF_PHONES
+        else "Is it the right folder?",
     )

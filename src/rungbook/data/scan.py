@@ -38,7 +38,7 @@ class Scan:
     Args:
         good: numbers of the files that give a picture, ascending, (n,).
         bad: (number, reason) of the others.
-        digests: SHA-256 of each good picture's pixels before it is scaled.
+        digests: SHA-256 of each good picture's pixels as they were decoded, before it is scaled.
         thumbs: uint8 (n, 16, 16), the good pictures in grey.
         grey: whether each good picture has no colour, (n,).
         sums, squares: of the scaled pictures' pixels, for each of three channels, int64 (n, 3).
@@ -93,7 +93,7 @@ def scan(paths: Sequence[Path], size: tuple[int, int], *, keep: bool, show: bool
 
     def look(path: Path) -> _Seen | str:
         try:
-            return _seen(decode(path), size, keep)
+            return _seen(decode(path, side=max(size)), size, keep)
         except BadImage as reason:
             return str(reason)
 
