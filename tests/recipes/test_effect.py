@@ -23,6 +23,10 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("mlp", {"data": "diabetes", "momentum": 0.5}, "momentum"),
     ("mlp", {"data": "iris", "epochs": 2, "steps": 5}, "steps"),
     ("mlp", {"data": "world:line", "image_size": 32}, "image_size"),
+    ("mlp", {"data": "iris", "tta": "flip"}, "tta"),
+    ("mlp", {"data": "iris", "sizes": (4, 8)}, "sizes"),
+    ("mlp", {"data": "iris", "channels_last": True}, "channels_last"),
+    ("digits", {"mix_alpha": 0.4}, "mix_alpha"),
     ("digits", {"model": "mlp", "widths": (8,)}, "widths"),
     ("digits", {"model": "lenet", "image_size": 28, "dropout": 0.5}, "dropout"),
 ]
@@ -32,6 +36,11 @@ BUSY: list[tuple[str, dict[str, Any]]] = [
     ("mlp", {"image_size": 12, "epochs": 2}),
     ("digits", {"widths": (8, 8), "epochs": None, "steps": 5}),
     ("lenet", {"model": "two_conv"}),
+    (
+        "digits",
+        {"mix": "cutmix", "mix_alpha": 0.4, "sizes": (12, 16), "tta": "crop", "channels_last": True, "activation_checkpointing": True},
+    ),
+    ("mlp", {"data": "diabetes", "mix": "mixup"}),
 ]
 
 

@@ -54,6 +54,13 @@ VERSIONS: dict[str, tuple[View, ...]] = {
 """What of an image is judged: itself and its mirror image, itself and four shifts, or both."""
 
 
+def known_versions(name: str | None) -> Versions | None:
+    """The name, if it is a key of `VERSIONS` or None. Raises UsageError E201 with the nearest."""
+    if name is not None and (not isinstance(name, str) or name not in VERSIONS):
+        raise UsageError("E201", f'There is no test-time augmentation "{name}".', did_you_mean(str(name), VERSIONS, "tta={}"))
+    return name  # type: ignore[return-value]
+
+
 def tta(forward: Callable[..., Tensor], versions: str = "flip", *, classes: bool = True) -> Callable[..., Tensor]:
     """A model that answers by the mean over several versions of each image.
 
@@ -71,8 +78,7 @@ def tta(forward: Callable[..., Tensor], versions: str = "flip", *, classes: bool
     Raises:
         UsageError: E201 no such versions; when called: E202 the first input is no batch of images, or has fewer than 2 x 2 pixels.
     """
-    if versions not in VERSIONS:
-        raise UsageError("E201", f'There is no test-time augmentation "{versions}".', did_you_mean(versions, VERSIONS, "tta={}"))
+    known_versions(versions)
     views = VERSIONS[versions]
 
     def mean(x: Tensor, *others: Any) -> Tensor:

@@ -14,6 +14,7 @@ from rungbook.data.data import Data
 from rungbook.data.feed import Inputs
 from rungbook.data.load import existing, is_path
 from rungbook.errors import DataError, UsageError, did_you_mean
+from rungbook.learner.tta import known_versions
 from rungbook.recipes import build
 from rungbook.recipes.interval import wilson
 from rungbook.recipes.predictor import Predictor, load
@@ -23,18 +24,22 @@ from rungbook.recipes.scores import scores
 from rungbook.recipes.settings import Settings, parse_settings
 
 
-def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any], tuple[float, float]]:
+def evaluate_run(reference: str, path: str | None = None, *, tta: str | None = "") -> tuple[dict[str, Any], tuple[float, float]]:
     """Scores of a run as DESIGN's object (with `on`, `samples`, `looks`), and the interval of its accuracy.
 
     Args:
         reference: path, name or number of a finished run.
         path: labelled data; the run's own test split if None, or if it is "data=PLACE", where the run's own data now lies.
+        tta: versions of each image to judge by; none if None, as the run was judged if "".
 
     Raises:
+        UsageError: E201 no such versions.
         DataError: E117 the run's data changed since; E111, E102 the labels there are not the run's.
     """
     run = find_run(reference)
     predictor = load(run)
+    if tta != "":
+        predictor.tta = known_versions(tta)
     record = run.record()
     left_out: list[str] = []
     if path is None or path.startswith("data="):
@@ -49,6 +54,7 @@ def evaluate_run(reference: str, path: str | None = None) -> tuple[dict[str, Any
         on, looks = path, 0
     output = predictor.outputs_of(x)
     result = {"run": str(run.path), "recipe": record["recipe"], "on": on, "samples": len(y), "looks": looks}
+    result |= {"tta": predictor.tta} if predictor.tta else {}
     result["test"] = scores(predictor.target, y, output)
     if left_out:
         result["left_out"] = left_out

@@ -11,6 +11,7 @@ import torch
 
 from rungbook.data.data import Data
 from rungbook.learner.learner import Learner
+from rungbook.learner.tta import Versions
 from rungbook.recipes import build
 from rungbook.recipes.mine import blamed
 from rungbook.recipes.prepare import keep_threads, make_model, pick_device, pick_threads, prepare_data
@@ -27,11 +28,13 @@ class Trained:
 
     data: Data
     learner: Learner
+    tta: Versions | None = None
+    """Versions of each image it is judged by."""
 
     def scores(self, *splits: str) -> SplitScores:
         """The metrics on some splits, by default all there are."""
         feeds = {k: f for k, f in self.data.splits().items() if not splits or k in splits}
-        return {k: scores(self.data.target, feed.source.targets(), self.learner.predict(feed)) for k, feed in feeds.items()}
+        return {k: scores(self.data.target, feed.source.targets(), self.learner.predict(feed, tta=self.tta)) for k, feed in feeds.items()}
 
 
 @keep_threads()
@@ -57,4 +60,4 @@ def train_once(recipe: Recipe, data: Data | None = None, *, lr: float | None = N
         if rate == "find":
             build.find_rate(learner)
         learner.fit(build.count_epochs(recipe, data), recipe.schedule)
-    return Trained(data, learner)
+    return Trained(data, learner, recipe.tta)

@@ -17,7 +17,7 @@ from rungbook.data.target import ClassTarget, Target, restore
 from rungbook.errors import UsageError
 from rungbook.learner.checkpoint import DamagedCheckpoint, read
 from rungbook.learner.learner import best_device
-from rungbook.learner.tta import Versions, tta
+from rungbook.learner.tta import Versions, known_versions, tta
 from rungbook.recipes.runs import Run, find_run
 from rungbook.transfer.create import new_model
 
@@ -135,5 +135,6 @@ def load(run: str | Path | Run, *, device: str | torch.device | None = None) -> 
         encoder, target = restore_encoder(card["encoder"]), restore(card["target"])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DamagedCheckpoint("E301", f"{found.final} holds no usable model ({error}).", "Train it again.") from error
-    versions = found.record().get("settings", {}).get("tta")
+    settings = found.record().get("settings")
+    versions = known_versions(settings.get("tta")) if isinstance(settings, dict) else None
     return Predictor(model, encoder, target, None if device is None else torch.device(device), tta=versions)
