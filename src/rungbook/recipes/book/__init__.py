@@ -1,5 +1,41 @@
 """The named recipes, by subject; importing this package enters them all."""
 
-from rungbook.recipes.book import batches, cars, diabetes, dropout, first, folder, honest_split, houses, lines, points, sigmoid, timing
+from rungbook.recipes.book import (
+    batches,
+    cars,
+    cifar,
+    craft,
+    diabetes,
+    dropout,
+    first,
+    folder,
+    honest_split,
+    houses,
+    lines,
+    networks,
+    points,
+    residuals,
+    sigmoid,
+    timing,
+    transfer,
+)
 
-__all__ = ["batches", "cars", "diabetes", "dropout", "first", "folder", "honest_split", "houses", "lines", "points", "sigmoid", "timing"]
+__all__ = [
+    "batches",
+    "cars",
+    "cifar",
+    "craft",
+    "diabetes",
+    "dropout",
+    "first",
+    "folder",
+    "honest_split",
+    "houses",
+    "lines",
+    "networks",
+    "points",
+    "residuals",
+    "sigmoid",
+    "timing",
+    "transfer",
+]
