@@ -24,6 +24,7 @@ from rungbook.learner.loading import own_generators, peek
 from rungbook.learner.optimizing import load_optimizer
 from rungbook.learner.pack import clone
 from rungbook.learner.random_state import keep_random_state, seed_all
+from rungbook.learner.tally import likeliest
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
@@ -279,6 +280,7 @@ def show_results(self: Learner, n: int = 16) -> Any:
 
     with closing(self._outputs(self._feed(None))) as judged:
         x, y, output = next(judged)
+    y = likeliest(y) if self.tally.soft else y
     if y.is_floating_point():
         pairs = zip(output[:n].flatten(1)[:, 0].tolist(), y[:n].flatten(1)[:, 0].tolist() if y.ndim > 1 else y[:n].tolist(), strict=True)
         titles = [f"{said:.3g} (is {true:.3g})" for said, true in pairs]
