@@ -71,10 +71,10 @@ class Rung:
 
 def quick(patch: pytest.MonkeyPatch) -> None:
     """See `Rung.quick`."""
-    from rungbook.recipes import baseline, judge
+    from rungbook.recipes import fits, judge
 
-    patch.setattr(baseline, "TREES", 3)
-    patch.setattr(baseline, "STRENGTHS", (1.0,))
+    patch.setattr(fits, "TREES", 3)
+    patch.setattr(fits, "STRENGTHS", (1.0,))
     patch.setattr(judge, "SMALL_TABLE", 0)
     patch.setattr(judge, "write_report", lambda path, facts: path.write_text("<html></html>"))
 

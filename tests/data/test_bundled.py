@@ -43,9 +43,17 @@ def test_digits() -> None:
     ("name", "features", "targets"), [("iris", 4, 3), ("wine", 13, 3), ("breast_cancer", 30, 2), ("diabetes", 10, 214)]
 )
 def test_frames(name: str, features: int, targets: int) -> None:
+    import sklearn.datasets
+
     frame, target = frame_of(name)
     assert frame.shape[1] == features + 1
     assert frame[target].nunique() == targets
+    unscaled = {"scaled": False} if name == "diabetes" else {}
+    stored = getattr(sklearn.datasets, f"load_{name}")(as_frame=True, **unscaled)
+    assert frame.drop(columns=target).equals(stored.data), "the very numbers, under the same names"
+    assert list(frame) == [*stored.data, target]
+    truth = stored.target if name == "diabetes" else stored.target.map(dict(enumerate(stored.target_names)))
+    assert frame[target].tolist() == truth.tolist()
 
 
 def test_unknown_names() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for _folder in ("../cli", "../data"):
+for _folder in ("../cli", "../data", "."):
     sys.path.insert(0, str((Path(__file__).parent / _folder).resolve()))
 
 from measured import place  # noqa: E402, F401

@@ -12,7 +12,7 @@ from rungbook.data.data import Data, make_feeds
 from rungbook.data.feed import TensorSource
 from rungbook.data.tabular import table_data
 from rungbook.data.target import ClassTarget
-from rungbook.recipes import baseline
+from rungbook.recipes import baseline, fits
 from rungbook.recipes.baseline import baselines
 
 
@@ -57,7 +57,7 @@ def test_only_the_training_rows_are_fitted() -> None:
     x = {k: baseline.design(f, "table", data) for k, f in data.splits().items()}
     y = {k: f.source.targets().numpy().ravel() for k, f in data.splits().items()}
     best = min(
-        (Ridge(alpha=a).fit(x["train"], y["train"]) for a in baseline.ALPHAS),
+        (Ridge(alpha=a).fit(x["train"], y["train"]) for a in fits.ALPHAS),
         key=lambda m: np.square(m.predict(x["valid"]) - y["valid"]).mean(),
     )
     error = np.sqrt(np.square(best.predict(x["test"]) - y["test"]).mean()) * data.target.std  # type: ignore[union-attr]

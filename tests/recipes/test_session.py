@@ -158,7 +158,7 @@ def test_a_fault_while_judging_is_not_the_end_of_the_training(rung: Rung, monkey
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "baselines", fail)
+        patch.setattr(judge, "fold_scores", fail)
         answer = rung("train softmax_regression epochs=2 --json")
     assert answer.code == 5
     assert answer.json["status"] == "interrupted"

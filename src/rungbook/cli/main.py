@@ -5,8 +5,10 @@ The verbs' files import what they need when they run, so that `rung --help` answ
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -66,9 +68,14 @@ def main() -> None:
     """Entry point: run the verb; a mistake of the user's becomes a message and an exit code, never a traceback."""
     # waiting threads sleep instead of spinning: on a busy machine spinning makes two threads several times slower than one
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from rungbook.cli.answer import run_command
+    from rungbook.cli.answer import LONG_VERBS, run_command
+    from rungbook.recipes.helper import helping
 
-    sys.exit(run_command(app, sys.argv[1:]))
+    gc.set_threshold(200_000, 20, 50)  # going through the many objects of imported modules again and again takes a tenth of the time
+    words = sys.argv[1:]
+    with helping() if words and words[0] in LONG_VERBS else nullcontext():
+        code = run_command(app, words)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

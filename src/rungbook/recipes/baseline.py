@@ -1,11 +1,13 @@
 """What simple methods reach on the same split: without them a score says little.
 
-Each is fitted on the training rows the model trains on, with the same encoding and target, and judged on the test part.
+Each is fitted on the training rows the model trains on, with the same encoding and target, and judged on the test part. Data become plain
+arrays here, `fits.py` fits them (in the helper, where there is one, while this process trains), and the answers are judged here.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,17 +17,13 @@ from torch import Tensor
 from rungbook.data.data import Data, as_numpy
 from rungbook.data.feed import Feed, RaggedSource
 from rungbook.data.target import ClassTarget, NumberTarget
+from rungbook.recipes import fits, helper
 from rungbook.recipes.scores import scores
 
 MAX_ROWS = 10_000
 """Training rows a random forest is fitted on: more cost minutes."""
 MAX_SIDE = 16
 """Images are averaged down to this many pixels a side before a forest sees them."""
-TREES = 100
-ALPHAS = (0.01, 0.1, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Ridge penalties tried on valid (inputs are standardised)."""
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
-"""Inverse penalties of the logistic regression tried on valid."""
 TEXT_COLUMNS = 1000
 """Most frequent words and pairs a forest sees."""
 
@@ -43,27 +41,68 @@ def baselines(data: Data, *, seed: int = 0, threads: int = 1) -> Scores:
         seed: of the forest.
         threads: cores the forest may use.
     """
+    return next(beside([data], seed=seed, threads=threads))
+
+
+def beside(sets: Sequence[Data], *, seed: int = 0, threads: int = 1) -> Iterator[Scores]:
+    """The `baselines` of several data sets, one after the other, to be asked for later than now.
+
+    Where this process has a helper, that begins at once; else each is fitted when it is asked for, with the same result.
+
+    Args:
+        sets: what lies in memory is turned into arrays now; files are only read when asked for, since that may take minutes.
+        seed, threads: as `baselines` takes them.
+    """
+    if not all(feed.source.in_memory for data in sets for feed in data.splits().values()):
+        return (_now(data, seed, threads) for data in sets)
+    posed = [pose(data, seed, threads) for data in sets]
+    fitted = helper.each(fits.fit, [task.problem for task in posed if task])
+    return (_judged(data, task, next(fitted)) if task else {} for data, task in zip(sets, posed, strict=True))
+
+
+def _now(data: Data, seed: int, threads: int) -> Scores:
+    task = pose(data, seed, threads)
+    return _judged(data, task, fits.fit(task.problem)) if task else {}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem as `fits.py` takes it, and what was made smaller for it, in words."""
+
+    problem: fits.Problem
+    smaller: str
+
+
+def pose(data: Data, seed: int, threads: int) -> Task | None:
+    """The arrays that baselines are fitted to; None where none is defined: without a test part, or for several numbers at once."""
     if data.test is None:
-        return {}
-    parts = data.splits()
+        return None
+    parts, target = data.splits(), data.target
     kind = data.encoder.kind if data.encoder else "array"
     y = {k: f.source.targets() for k, f in parts.items()}
-    target = data.target
     if isinstance(target, NumberTarget) and y["train"].reshape(len(y["train"]), -1).shape[1] != 1:
-        return {}  # several numbers at once: no baseline is defined
-    table: Scores = {}
+        return None
+    numbers = isinstance(target, NumberTarget)
+    linear = kind in ("table", "one_hot", "text") or (kind == "array" and numbers)
+    x = {k: design(f, kind, data) for k, f in parts.items() if linear or k != "valid"}
+    flat = {k: v.numpy().ravel() for k, v in y.items()}
+    forest, forest_y, smaller = _for_forest(data, kind, x, flat["train"])
+    return Task(fits.Problem(0 if numbers else target.outputs, flat, x if linear else {}, forest, forest_y, seed, threads), smaller)
+
+
+def _judged(data: Data, task: Task, answers: dict[str, np.ndarray]) -> Scores:
+    """The scores of the answers, after those of the simplest: the training shares, or the mean."""
+    target, parts = data.target, data.splits()
+    train, test = parts["train"].source.targets(), parts["test"].source.targets()
+    if task.smaller:
+        data.facts["baselines"] = task.smaller
     if isinstance(target, ClassTarget):
-        shares = np.bincount(y["train"].numpy(), minlength=target.outputs) / len(y["train"])
-        table["majority"] = scores(target, y["test"], np.tile(shares, (len(y["test"]), 1)))
-    else:
-        mean = float(target.values(y["train"]).mean())
-        table["mean"] = scores(target, y["test"], np.full(len(y["test"]), mean))
-    x = {k: design(f, kind, data) for k, f in parts.items()}
-    if kind in ("table", "one_hot", "text") or (kind == "array" and isinstance(target, NumberTarget)):
-        name = "logistic_regression" if isinstance(target, ClassTarget) else "ridge"
-        table[name] = _linear(target, x, y)
-    table["random_forest"] = _forest(data, kind, x, y, seed, threads)
-    return table
+        shares = np.bincount(train.numpy(), minlength=target.outputs) / len(train)
+        table = {"majority": scores(target, test, np.tile(shares, (len(test), 1)))}
+        return table | {name: scores(target, test, answer) for name, answer in answers.items()}
+    mean = float(target.values(train).mean())
+    table = {"mean": scores(target, test, np.full(len(test), mean))}
+    return table | {name: scores(target, test, torch.as_tensor(answer).reshape(-1, 1)) for name, answer in answers.items()}
 
 
 def design(feed: Feed, kind: str, data: Data) -> Any:
@@ -113,50 +152,13 @@ def _word_matrix(source: RaggedSource, data: Data) -> Any:
     return matrix
 
 
-def _linear(target: ClassTarget | NumberTarget, x: dict[str, Any], y: dict[str, Tensor]) -> dict[str, float]:
-    """Ridge or logistic regression; its penalty is chosen on valid."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    judge = "valid" if "valid" in x else "train"
-    best: Any = None
-    best_error = np.inf
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline stopped early is still one
-        if isinstance(target, NumberTarget):
-            for alpha in ALPHAS:
-                model: Any = Ridge(alpha=alpha).fit(x["train"], y["train"].numpy().ravel())
-                error = float(np.square(model.predict(x[judge]) - y[judge].numpy().ravel()).mean())
-                if error < best_error:
-                    best, best_error = model, error
-            answer: Any = torch.as_tensor(best.predict(x["test"])).reshape(-1, 1)
-        else:
-            for strength in STRENGTHS:
-                model = LogisticRegression(C=strength, max_iter=200).fit(x["train"], y["train"].numpy())
-                error = scores(target, y[judge], _shares(model, x[judge], target.outputs))["log_loss"]
-                if error < best_error:
-                    best, best_error = model, error
-            answer = _shares(best, x["test"], target.outputs)
-    return scores(target, y["test"], answer)
-
-
-def _shares(model: Any, x: Any, outputs: int) -> np.ndarray:
-    """Probabilities for all classes, also those the training rows do not have: (n, outputs)."""
-    shares = np.zeros((x.shape[0], outputs))
-    shares[:, model.classes_] = model.predict_proba(x)
-    return shares
-
-
-def _forest(data: Data, kind: str, x: dict[str, Any], y: dict[str, Tensor], seed: int, threads: int) -> dict[str, float]:
-    """A random forest of `TREES` trees on at most `MAX_ROWS` training rows."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
+def _for_forest(data: Data, kind: str, x: dict[str, Any], train_y: np.ndarray) -> tuple[dict[str, Any], np.ndarray, str]:
+    """Inputs of the forest for train and test, the targets of its training rows (at most `MAX_ROWS`), and what was made smaller."""
     said = []
-    train_x, train_y = x["train"], y["train"]
-    if kind == "text" and train_x.shape[1] > TEXT_COLUMNS + 2:
+    if kind == "text" and x["train"].shape[1] > TEXT_COLUMNS + 2:
         x = {k: v[:, 2 : TEXT_COLUMNS + 2] for k, v in x.items()}  # the vocabulary is in order of frequency
-        train_x = x["train"]
         said.append(f"the {TEXT_COLUMNS} most frequent words and pairs")
+    train_x = x["train"]
     if len(train_y) > MAX_ROWS:
         step = -(-len(train_y) // MAX_ROWS)
         train_y = train_y[::step]
@@ -165,10 +167,4 @@ def _forest(data: Data, kind: str, x: dict[str, Any], y: dict[str, Tensor], seed
     images = [t for t in data.one_batch(1)[0:1] if isinstance(t, Tensor) and t.ndim == 4]
     if images and max(images[0].shape[2:]) > MAX_SIDE:
         said.append(f"images averaged to {min(images[0].shape[2], MAX_SIDE)}x{min(images[0].shape[3], MAX_SIDE)}")
-    if said:
-        data.facts["baselines"] = "random_forest sees " + ", ".join(said)
-    if isinstance(data.target, ClassTarget):
-        forest: Any = RandomForestClassifier(TREES, random_state=seed, n_jobs=threads).fit(train_x, train_y.numpy())
-        return scores(data.target, y["test"], _shares(forest, x["test"], data.target.outputs))
-    forest = RandomForestRegressor(TREES, max_features=1 / 3, random_state=seed, n_jobs=threads).fit(train_x, train_y.numpy().ravel())
-    return scores(data.target, y["test"], torch.as_tensor(forest.predict(x["test"])).reshape(-1, 1))
+    return {"train": train_x, "test": x["test"]}, train_y, "random_forest sees " + ", ".join(said) if said else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from rungbook.data.data import Data
 from rungbook.errors import UsageError
 from rungbook.plot.style import Picture
-from rungbook.recipes.baseline import baselines
+from rungbook.recipes.baseline import Scores, beside
 from rungbook.recipes.effect import for_all, refuse
 from rungbook.recipes.once import Trained, train_once
 from rungbook.recipes.prepare import prepare_data
@@ -48,15 +49,19 @@ class Contrast(Recipe, Study):
         """Train every variant on the same samples."""
         results: Results = {}
         trained: dict[str, Trained] = {}
+        others: Iterator[Scores] = iter([{}])
         read: dict[str, Data] = {}
         for name, settings in self.variants.items():
-            variant = replace(self, **settings)
+            variant = self.vary(settings)
             key = variant._data_key()
             if key not in read:
                 read[key] = variant.load()
             if not trained:
-                refuse(for_all((replace(self, **changes) for changes in self.variants.values()), read[key], self.chosen()))
-            trained[name] = train_once(variant, prepare_data(variant, read[key]))
+                refuse(for_all((self.vary(changes) for changes in self.variants.values()), read[key], self.chosen()))
+            data = prepare_data(variant, read[key])
+            if not trained and self.with_baselines:
+                others = beside([data], seed=self.seed)
+            trained[name] = train_once(variant, data)
             results[name] = self.judge(name, trained[name])
             say(f"seed {self.seed}: {name}")
         first = next(iter(trained.values())).data
@@ -65,11 +70,15 @@ class Contrast(Recipe, Study):
             results,
             first.test.samples,
             about(first),
-            baselines(first, seed=self.seed) if self.with_baselines else {},
+            next(others),
             first.facts.get("limit"),
             self.remarks(trained, results),
             self.paint(trained) if pictures else [],
         )
+
+    def vary(self, settings: dict[str, Any]) -> Self:
+        """This recipe with a variant's settings."""
+        return replace(self, **settings)
 
     def judge(self, name: str, trained: Trained) -> dict[str, dict[str, float]]:
         """Split -> metric -> value of a variant."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from rungbook.data.data import Data
 from rungbook.data.feed import Feed, RaggedSource
 from rungbook.data.target import NumberTarget
 from rungbook.learner import checkpoint
+from rungbook.learner.callbacks.activations import ActivationStats
+from rungbook.plot.activations import activation_pictures
 from rungbook.recipes import build
-from rungbook.recipes.baseline import baselines
+from rungbook.recipes.baseline import Scores, beside
 from rungbook.recipes.once import train_once
 from rungbook.recipes.per_sample import write_per_sample
 from rungbook.recipes.predictor import CARD, model_card
@@ -26,6 +29,7 @@ from rungbook.recipes.speak import courses_of, describe_result, headline
 
 if TYPE_CHECKING:
     from rungbook.learner.learner import Learner
+    from rungbook.recipes.recipe import Recipe
     from rungbook.recipes.session import Work
 
 SMALL_TABLE = 2000
@@ -40,12 +44,12 @@ def finish(work: Work) -> dict[str, Any]:
     save_final(work)
     result: dict[str, Any] = {"run": str(run.path), "recipe": recipe.name}
     if data.valid is not None:
-        result["valid"] = scores(data.target, data.valid.source.targets(), learner.predict(data.valid))
-    output = learner.predict(data.test)
+        result["valid"] = scores(data.target, data.valid.source.targets(), learner.predict(data.valid, tta=recipe.tta))
+    output = learner.predict(data.test, tta=recipe.tta)
     truth = data.test.source.targets()
     result["test"] = scores(data.target, truth, output)
     write_per_sample(run.path, data, truth, output)
-    result["baselines"] = baselines(data, seed=recipe.seed, threads=torch.get_num_threads())
+    result["baselines"] = next(work.others.scores)
     folded = fold_scores(work)
     limit = data.facts.get("limit")
     result["limit"] = {k: v for k, v in limit.items() if k in result["test"]} if limit else None
@@ -68,19 +72,32 @@ def save_final(work: Work) -> None:
     checkpoint.save(work.run.final, {"model": work.learner.model.state_dict()}, {CARD: card})
 
 
+@dataclass
+class Others:
+    """What stands beside the model: the scores of its baselines, to be asked for in turn, on its split and on each of its folds."""
+
+    scores: Iterator[Scores]
+    folds: list[Data]
+
+
+def others(recipe: Recipe, data: Data) -> Others:
+    """The baselines of a training that is about to start, and the folds of a small table."""
+    rows = sum(feed.samples for feed in data.splits().values())
+    dealt = () if data.folds is None or rows >= SMALL_TABLE else data.folds(FOLDS)
+    folds = [build.fit_data(recipe, fold) for fold in dealt]
+    return Others(beside([data, *folds], seed=recipe.seed, threads=torch.get_num_threads()), folds)
+
+
 def fold_scores(work: Work) -> dict[str, Any]:
     """Scores of the same recipe and of its baselines on the same five folds, for a small table; else nothing."""
     recipe = work.recipe
-    rows = sum(feed.samples for feed in work.data.splits().values())
-    if work.data.folds is None or rows >= SMALL_TABLE:
+    if not work.others.folds:
         return {}
     collected: dict[str, dict[str, list[float]]] = {"model": {}}
-    for fold in work.data.folds(FOLDS):
-        data = build.fit_data(recipe, fold)
+    for data, simple in zip(work.others.folds, work.others.scores, strict=True):
         data.train.batch_size = work.data.train.batch_size
-        beside = {"model": train_once(recipe, data, lr=work.learner.lr).scores("test")["test"]}
-        beside |= baselines(data, seed=recipe.seed, threads=torch.get_num_threads())
-        for who, metrics in beside.items():
+        found = {"model": train_once(recipe, data, lr=work.learner.lr).scores("test")["test"], **simple}
+        for who, metrics in found.items():
             for metric, value in metrics.items():
                 collected.setdefault(who, {}).setdefault(metric, []).append(value)
     return {who: {m: summary(v) for m, v in metrics.items()} for who, metrics in collected.items()}
@@ -114,6 +131,7 @@ def report_facts(work: Work, result: dict[str, Any], truth: Tensor, output: Tens
         truth=data.target.values(truth) if isinstance(data.target, NumberTarget) else truth,
         prediction=data.target.decode(output),
         history=learner.history,
+        activations=[p for c in learner.callbacks if isinstance(c, ActivationStats) for p in activation_pictures(c.records())],
         rates=learner.plan.schedule,
         lr=learner.lr,
         folds={m: v["values"] for m, v in folds.items()},

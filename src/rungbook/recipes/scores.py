@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rungbook.data.target import ClassTarget, Target
+from rungbook.recipes.formulas import class_scores, number_scores
 
 LOWER_IS_BETTER = frozenset({"log_loss", "root_mean_squared_error", "mean_absolute_error", "root_mean_squared_log_error"})
 
@@ -34,39 +34,9 @@ def scores(target: Target, truth: Any, prediction: Any) -> dict[str, float]:
             .cpu()
             .numpy()
         )
-        return _class_scores(np.asarray(torch.as_tensor(truth).cpu()).reshape(-1).astype(np.int64), shares, target.classes)
+        return class_scores(np.asarray(torch.as_tensor(truth).cpu()).reshape(-1).astype(np.int64), shares)
     known = target.values(truth).cpu().numpy() if isinstance(truth, Tensor) else np.asarray(truth, dtype=np.float64).reshape(-1)
     guess = (
         target.decode(prediction).cpu().numpy() if isinstance(prediction, Tensor) else np.asarray(prediction, dtype=np.float64).reshape(-1)
     )
-    return _number_scores(known, guess)
-
-
-def _class_scores(truth: np.ndarray, shares: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]:
-    from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
-
-    labels = np.arange(len(classes))
-    answer = shares.argmax(axis=1)
-    table = confusion_matrix(truth, answer, labels=labels)
-    there = table.sum(axis=1) > 0  # balanced accuracy is over the classes the split has
-    recall = table.diagonal()[there] / table.sum(axis=1)[there]
-    tiny = np.finfo(np.float64).eps
-    shares = np.clip(shares, tiny, None)
-    return {
-        "accuracy": float(accuracy_score(truth, answer)),
-        "balanced_accuracy": float(recall.mean()),
-        "log_loss": float(log_loss(truth, shares / shares.sum(axis=1, keepdims=True), labels=labels)),
-    }
-
-
-def _number_scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error, root_mean_squared_log_error
-
-    found = {
-        "r2": float(r2_score(truth, guess)) if len(truth) > 1 else math.nan,
-        "root_mean_squared_error": float(root_mean_squared_error(truth, guess)),
-        "mean_absolute_error": float(mean_absolute_error(truth, guess)),
-    }
-    if truth.min() > 0 and guess.min() > 0:
-        found["root_mean_squared_log_error"] = float(root_mean_squared_log_error(truth, guess))
-    return found
+    return number_scores(known, guess)
