@@ -116,9 +116,8 @@ def test_label_smoothing_is_its_formula(smoothing: float) -> None:
     assert row["valid_loss"] == pytest.approx(expected, abs=1e-12), "valid shows the loss that is trained on"
     assert row["valid_log_loss"] == pytest.approx(float(-log_p[range(48), y].mean()), abs=1e-12), "log_loss is without it"
     assert not math.isclose(row["valid_loss"], row["valid_log_loss"], rel_tol=1e-3)
-    rows_of = learner(
-        mlp(dtype=torch.float64), (feed(x, F.one_hot(y, 2).double() * (1 - smoothing) + smoothing / 2, shuffle=False), None), lr=0.1
-    )
+    spread = F.one_hot(y, 2).double() * (1 - smoothing) + smoothing / 2
+    rows_of = learner(mlp(dtype=torch.float64), (feed(x, spread, shuffle=False), None), lr=0.1)
     smooth = learner(mlp(dtype=torch.float64), (feed(x, y, shuffle=False), None), loss=loss, lr=0.1)
     for each in (rows_of, smooth):
         each.fit(2)
