@@ -92,7 +92,7 @@ class Mix(Callback):
         y = learner.y
         if not y.is_floating_point():
             y = F.one_hot(y.long(), self._classes).to(next(learner.model.parameters()).dtype)
-        return y.lerp(y[partner], 1 - share)
+        return y[partner].lerp_(y, share)
 
 
 def mixup(x: Any, partner: Tensor, share: float, draw: np.random.Generator) -> Any:
@@ -113,7 +113,7 @@ def mixup(x: Any, partner: Tensor, share: float, draw: np.random.Generator) -> A
     mixed = []
     for t in parts:
         if t.is_floating_point():
-            mixed.append(t.lerp(t[partner], 1 - share))
+            mixed.append(t.index_select(0, partner).lerp_(t, share))  # several times faster than t[partner]
         else:
             other = torch.from_numpy(draw.random(tuple(t.shape)) >= share).to(t.device)
             mixed.append(torch.where(other, t[partner], t))
@@ -147,7 +147,7 @@ def cutmix(x: Any, partner: Tensor, share: float, draw: np.random.Generator) -> 
     (top, bottom), (left, right) = (_stretch(size, (1 - share) ** 0.5, draw) for size in (H, W))
     own = 1 - (bottom - top) * (right - left) / (H * W)
     mixed = first.clone()  # the batch may be a view of the stored samples
-    mixed[:, :, top:bottom, left:right] = first[partner, :, top:bottom, left:right]
+    mixed[:, :, top:bottom, left:right] = first[:, :, top:bottom, left:right].index_select(0, partner)
     return ((mixed, *x[1:]) if type(x) is tuple else mixed), own
 
 
