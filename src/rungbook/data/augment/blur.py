@@ -20,17 +20,17 @@ from rungbook.data.augment.step import BLUR, NOISE, Step
 def gaussian_weights(size: int, sigma: Tensor) -> Tensor:
     """How much each pixel of a row counts for each: (B, size, size); beyond the edge the outermost pixel goes on.
 
-    The row is thought to have a whole row of such pixels on each side, so a deviation of up to a quarter of it is exact to 1e-4.
+    Beyond twice the row's length nothing counts.
     """
-    at = torch.arange(size, dtype=torch.float64, device=sigma.device)
-    source = torch.arange(-size, 2 * size, dtype=torch.float64, device=sigma.device)
-    far = (source - at[:, None])[None] / sigma.double().clamp(min=1e-3)[:, None, None]  # (B, size, 3 * size)
-    w = (-0.5 * far * far).exp()
-    w = w / w.sum(2, keepdim=True)
-    inner = w[:, :, size : 2 * size].clone()
-    inner[:, :, 0] += w[:, :, :size].sum(2)
-    inner[:, :, -1] += w[:, :, 2 * size :].sum(2)
-    return inner
+    far = torch.arange(2 * size, dtype=torch.float64, device=sigma.device)
+    g = (-0.5 * (far / sigma.double().clamp(min=1e-3)[:, None]) ** 2).exp()  # (B, 2 * size), by the distance
+    g = g / (2 * g.sum(1, keepdim=True) - g[:, :1])
+    at = torch.arange(size, device=sigma.device)
+    w = g.index_select(1, (at[:, None] - at).abs().flatten()).view(-1, size, size)
+    beyond = g.flip(1).cumsum(1).flip(1)[:, 1 : size + 1]  # by the distance to the edge pixel
+    w[:, :, 0] += beyond
+    w[:, :, -1] += beyond.flip(1)
+    return w
 
 
 def gaussian_blur(x: Tensor, sigma: float | Tensor) -> Tensor:

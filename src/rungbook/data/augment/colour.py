@@ -107,7 +107,8 @@ def autocontrast(x: Tensor) -> Tensor:
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     if x.dtype == torch.uint8:
         low, high = low.double(), high.double()
-        scale = torch.where(high > low, 255 / (high - low).clamp(min=1), 1.0)
+        white = low.new_tensor(255)  # a plain 255 / x is x.reciprocal() * 255 in torch, which rounds twice
+        scale = torch.where(high > low, white / (high - low).clamp(min=1), 1.0)
         levels = torch.arange(256, dtype=torch.float64, device=x.device)
         table = (levels * scale[:, :, 0] + torch.where(high > low, -low * scale, 0.0)[:, :, 0]).clamp(0, 255)
         return look_up(x, table.to(torch.uint8))

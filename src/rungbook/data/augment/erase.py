@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rungbook.data import draws
-from rungbook.data.augment.pixels import stored, top
+from rungbook.data.augment.pixels import top
 from rungbook.data.augment.step import CUTOUT, ERASE, Step
 
 TRIES = 10
@@ -33,11 +33,12 @@ def fill_boxes(x: Tensor, boxes: Tensor, values: Tensor | float) -> Tensor:
     return torch.where(inside, torch.as_tensor(values, device=x.device).to(x.dtype), x)
 
 
-def pixel_uniforms(shape: torch.Size, samples: Tensor, epoch: int, seed: int, stream: int) -> Tensor:
-    """Numbers in [0, 1), float32 (B, ...), each a function of (seed, epoch, stream, sample, place) alone."""
-    places = torch.arange(math.prod(shape[1:]), device=samples.device)
-    bits = draws.bits(0, 0, stream, draws.bits(seed, epoch, stream, samples)[:, None] + places)
-    return ((bits & 0xFFFFFF).float() * 2.0**-24).view(shape)
+def random_bytes(shape: torch.Size, samples: Tensor, epoch: int, seed: int, stream: int) -> Tensor:
+    """Evenly drawn uint8 values (B, ...), each a function of (seed, epoch, stream, sample, place) alone: eight from one number."""
+    n = math.prod(shape[1:])
+    places = torch.arange(-(-n // 8), device=samples.device)
+    bits = draws.bits(0, 0, stream, draws.bits(seed, epoch, stream, samples)[:, None] + places)  # (B, n / 8)
+    return bits.view(torch.uint8)[:, :n].reshape(shape)
 
 
 class Erase(Step):
@@ -80,8 +81,8 @@ class Erase(Step):
         boxes = self.boxes(samples, epoch, seed, (x.shape[2], x.shape[3]))
         if isinstance(self.fill, float | int):
             return fill_boxes(x, boxes, self.fill * top(x))
-        noise = pixel_uniforms(x.shape, samples, epoch, seed, ERASE + 5) * (256 if x.dtype == torch.uint8 else 1)
-        return fill_boxes(x, boxes, stored(noise, x, cut=True))
+        noise = random_bytes(x.shape, samples, epoch, seed, ERASE + 5)
+        return fill_boxes(x, boxes, noise if x.dtype == torch.uint8 else noise.to(x.dtype) / 255)
 
     def __repr__(self) -> str:
         return f"Erase(p={self.p}, least={self.least}, most={self.most}, aspect={self.aspect}, fill={self.fill!r})"

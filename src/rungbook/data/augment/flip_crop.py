@@ -1,8 +1,8 @@
 """Flip and crop, the two changes that need no arithmetic on pixels and so cost little more than copying them.
 
 Krizhevsky, Sutskever, Hinton 2012, section 4.1, used them on ImageNet; padding by 4 before the crop is He et al. 2016, section 4.2, for
-CIFAR-10. A row of the result is a run of neighbouring bytes in a padded row of the image or of its mirror image, so a batch is
-one `index_select` over runs: a third faster than a gather pixel by pixel (benchmarks/bench_augment.py).
+CIFAR-10. A row of the result is a run of neighbouring pixels in a row of the image that has its own continuation and its mirror
+image beside it, so a batch is one `index_select` over runs, which costs less than a gather pixel by pixel.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rungbook.data import draws
-from rungbook.data.augment.grid import Grid, place
+from rungbook.data.augment.grid import Grid
 from rungbook.data.augment.step import COLUMN, FLIP, ROW, Step
 
 
@@ -42,27 +42,31 @@ class FlipCrop(Step):
     def __call__(self, x: Tensor, samples: Tensor, epoch: int, seed: int) -> Tensor:
         """Stored images (B, C, H, W), any type, and their sample numbers (B,) -> changed images of the same shape and type."""
         B, C, H, W = x.shape
-        p, wide = self.padding, W + 2 * self.padding
+        p = self.padding
         if self.mode == "reflect" and p >= min(H, W):
             raise ValueError(f"reflecting {p} pixels needs images larger than that, these are {H}x{W}")
         mirrored, down, right = self._draw(samples, epoch, seed)
-        images = 2 * B if self.flip else B
-        pixels = x.new_zeros(images * C * H * wide + W)  # at the end a black row, for those above and below the image
-        rows = pixels[: images * C * H * wide].view(-1, B, C, H, wide)
-        rows[0, ..., p : p + W] = x
-        if self.mode == "reflect":
-            for k in range(1, p + 1):
-                rows[0, ..., p - k] = x[..., k]
-                rows[0, ..., p + W - 1 + k] = x[..., W - 1 - k]
-        if self.flip:
-            rows[1] = rows[0].flip(-1)
+        strips, first, turned = self._strips(x)
+        wide = strips.shape[3]
         row = torch.arange(H, device=x.device) + down[:, None]  # (B, H): where each row of the result comes from
-        image = torch.arange(B, device=x.device) + B * mirrored
-        inside = place(row, H, self.mode) * wide + (image * (C * H * wide) + p + right)[:, None]
-        start = inside[:, None] + torch.arange(C, device=x.device)[:, None] * (H * wide)  # (B, C, H)
-        if self.mode == "zero" and p:
-            start = start.masked_fill(((row < 0) | (row >= H))[:, None], len(pixels) - W)
-        return pixels.unfold(0, W, 1).index_select(0, start.reshape(-1)).view(B, C, H, W)
+        inside = H - 1 - (H - 1 - row.abs()).abs() if self.mode == "reflect" else row.clamp(0, H - 1)
+        column = first + turned * mirrored + right + torch.arange(B, device=x.device) * (C * H * wide)
+        start = (inside * wide + column[:, None])[:, None] + torch.arange(C, device=x.device)[:, None] * (H * wide)  # (B, C, H)
+        out = strips.view(-1).unfold(0, W, 1).index_select(0, start.view(-1)).view(B, C, H, W)
+        return out.mul_((row == inside)[:, None, :, None]) if p and self.mode == "zero" else out
+
+    def _strips(self, x: Tensor) -> tuple[Tensor, int, int]:
+        """Each row with all that a window on it may show, where the row begins, and how far from there its mirror image does.
+
+        A reflected row goes there and back again, 0 1 2 3 2 1 0 1, so its mirror image is part of it: 3 2 1 0.
+        """
+        p, last = self.padding, x.shape[3] - 1
+        back = x.flip(3)
+        if self.mode == "zero":
+            black = x.new_zeros(1).expand(*x.shape[:3], p)
+            return torch.cat([black, x, black, *([back, black] if self.flip else [])], 3), p, p + last + 1
+        beyond = [back[..., 1:], x[..., 1 : p + 1]] if self.flip else [back[..., 1 : p + 1]]
+        return torch.cat([back[..., last - p : last], x, *beyond], 3), p, last
 
     def grid(self, samples: Tensor, epoch: int, seed: int, size: tuple[int, int]) -> Grid:
         """Where the pixels come from: whole rows and columns away."""

@@ -65,7 +65,7 @@ class Grid:
             raise ValueError(f'interpolation is "{interpolation}"; it must be "nearest" or "bilinear"')
         u, v = self.places()
         if interpolation == "nearest":
-            out = self._pick(x, u.floor().long(), v.floor().long())
+            out = self._pick(x, self._into(u, 1), self._into(v, 0))
         else:
             out = stored(self._blend(x, u - 0.5, v - 0.5), x)
         if self.edge != "zero":
@@ -74,9 +74,9 @@ class Grid:
         return torch.where(inside, out, per_sample(fill, x).to(x.dtype))
 
     def _pick(self, x: Tensor, column: Tensor, row: Tensor) -> Tensor:
-        """The pixels at whole places (B, H, W)."""
+        """The pixels at columns and rows within the source, (B, H, W) each."""
         B, C, h, w = x.shape
-        index = place(row, h, self.edge) * w + place(column, w, self.edge)
+        index = row * w + column
         return x.reshape(B, C, h * w).gather(2, index.view(B, 1, -1).expand(B, C, -1)).view(B, C, *self.size)
 
     def _blend(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -84,14 +84,21 @@ class Grid:
         x = working(x)
         left, above = u.floor(), v.floor()
         right_share, below_share = ((a - b).to(x.dtype)[:, None] for a, b in ((u, left), (v, above)))
-        column, row = left.long(), above.long()
-        upper, lower = (torch.lerp(self._pick(x, column, r), self._pick(x, column + 1, r), right_share) for r in (row, row + 1))
+        columns = self._into(left, 1), self._into(left + 1, 1)
+        upper, lower = (
+            torch.lerp(*(self._pick(x, column, row) for column in columns), right_share)
+            for row in (self._into(above, 0), self._into(above + 1, 0))
+        )
         return torch.lerp(upper, lower, below_share)
+
+    def _into(self, at: Tensor, axis: int) -> Tensor:
+        """Rows (axis 0) or columns (axis 1) from places, within the source."""
+        return place(at.floor(), self.source[axis], self.edge).long()
 
     def masks(self, masks: Tensor, *, fill: int = 0) -> Tensor:
         """Label maps (B, h, w), any whole-number type, moved without mixing labels, (B, H, W); `fill` where no source is."""
         u, v = self.places()
-        moved = self._pick(masks[:, None], u.floor().long(), v.floor().long())[:, 0]
+        moved = self._pick(masks[:, None], self._into(u, 1), self._into(v, 0))[:, 0]
         if self.edge != "zero":
             return moved
         inside = (u >= 0) & (u < self.source[1]) & (v >= 0) & (v < self.source[0])
@@ -109,7 +116,8 @@ def place(at: Tensor, size: int, edge: str) -> Tensor:
     """Whole places beyond 0..size-1, back inside: mirrored at the outermost pixel, or held at it (a fill overwrites those)."""
     if edge != "reflect":
         return at.clamp(0, size - 1)
-    at = at.remainder(max(1, 2 * size - 2))  # there and back again
+    period = max(1, 2 * size - 2)  # there and back again
+    at = at - period * torch.div(at, period, rounding_mode="floor")
     return size - 1 - (size - 1 - at).abs()
 
 
