@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rungbook.errors import UsageError
 from rungbook.learner import schedule as s
 
-covers = ["O03"]
+covers = ["O03", "O04"]
 
 N = 40
 
@@ -31,6 +31,13 @@ def torch_factors(make: object, steps: int = N) -> list[tuple[float, float]]:
     return seen
 
 
+def warm_cosine(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.SequentialLR:
+    """A straight line over a quarter, then half a cosine."""
+    rates = torch.optim.lr_scheduler
+    pieces = [rates.LinearLR(optimizer, 0.1, 1.0, N // 4), rates.CosineAnnealingLR(optimizer, N - N // 4)]
+    return rates.SequentialLR(optimizer, pieces, [N // 4])
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -41,6 +48,12 @@ def torch_factors(make: object, steps: int = N) -> list[tuple[float, float]]:
         (s.exponential(end=0.01), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.01 ** (1 / N))),
         (s.polynomial(power=1.7), lambda o: torch.optim.lr_scheduler.PolynomialLR(o, N, 1.7)),
         (s.constant(), lambda o: torch.optim.lr_scheduler.ConstantLR(o, 1.0)),
+        (s.factor(0.7, 0.1), lambda o: torch.optim.lr_scheduler.StepLR(o, N // 10, 0.7)),
+        (s.factor(0.7, 1 / N, 0.01), lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda t: max(0.01, 0.7**t))),
+        (s.inverse_sqrt(1 / math.sqrt(N + 1)), lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda t: (t + 1) ** -0.5)),
+        (s.cosine_restarts(4, 1.0), lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, N // 4)),
+        (s.cosine_restarts(2, 3.0, end=0.1), lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, N // 4, 3, eta_min=0.1)),
+        (s.warm_up(0.25, s.cosine(), start=0.1), warm_cosine),
     ],
     ids=lambda x: repr(x) if isinstance(x, s.Schedule) else "",
 )
@@ -119,7 +132,7 @@ def test_every_schedule_is_a_pure_function_between_zero_and_one(name: str) -> No
     assert max(values) == pytest.approx(1.0, abs=0.1)
     assert schedule(-1.0) == values[0]
     assert schedule(2.0) == values[-1]
-    if name not in ("step", "constant"):
+    if name not in ("step", "constant", "factor", "cosine_restarts"):
         assert max(abs(a - b) for a, b in itertools.pairwise(values)) < 0.4  # no jumps
 
 
@@ -144,6 +157,10 @@ def test_names_with_arguments() -> None:
         ("step(milestones=(30, 60))", "E202.*shares of the run"),
         ("step(milestones=0.5)", "E202"),
         ("one_cycle(pct_start=1.0)", "E202.*pct_start"),
+        ("cosine_restarts(cycles=0)", "E202.*cycles"),
+        ("cosine_restarts(growth=0)", "E202.*growth"),
+        ("factor(ratio=1.5)", "E202.*ratio"),
+        ("factor(every=0)", "E202.*every"),
         (3, "E202.*not int"),
         (lambda p: float("nan"), "E202"),
     ],

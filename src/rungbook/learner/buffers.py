@@ -44,7 +44,7 @@ def update_statistics(learner: Learner) -> None:
         return
 
     def batches() -> Generator[tuple[Any, Tensor], None, None]:
-        yield from learner.train_feed.batches(learner.epochs_before + learner.epoch, 0, learner.device)
+        yield from learner.train_feed.batches(learner.epochs_before + learner.plan.epochs - 1, 0, learner.device)
 
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

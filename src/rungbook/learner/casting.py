@@ -24,13 +24,15 @@ class Casting:
 
     name = "fp32"
 
-    def forward(self, forward: Callable[..., Any], model: nn.Module, memory: Memory) -> Callable[..., Any]:
+    def goes_with(self, memory: Memory, tape: Any) -> None:
+        """Raises UsageError E202 for a way to call the model, or to take gradients, that excludes it."""
+
+    def forward(self, forward: Callable[..., Any], model: nn.Module) -> Callable[..., Any]:
         """What the Learner calls for outputs, from what it would call.
 
         Args:
             forward: the model, compiled or otherwise prepared.
             model: the model itself, whose weights the optimiser moves.
-            memory: how `forward` was prepared.
         """
         return forward
 
@@ -73,16 +75,14 @@ class BFloat16(Casting):
         return torch.autocast(device.type, torch.bfloat16)
 
 
-def make_casting(precision: str | Casting, tape: Any = None) -> Casting:
+def make_casting(precision: str | Casting, memory: Memory, tape: Any) -> Casting:
     """From a name or an object.
 
     Raises:
-        UsageError: E202, another name; or a tape where gradients are scaled.
+        UsageError: E202, another name, or what it does not go with.
     """
     if isinstance(precision, Casting):
-        if tape is not None and type(precision).differentiate is not Casting.differentiate:
-            message = f"A tape takes gradients by itself, and precision {precision.name} would scale them."
-            raise UsageError("E202", message, "precision=bf16, or no tape.")
+        precision.goes_with(memory, tape)
         return precision
     if precision in ("fp16", "fp16_by_hand"):
         fix = f'from rungbook.scale.precision import make_precision; Learner(..., precision=make_precision("{precision}"))'

@@ -117,8 +117,8 @@ class Learner:
         self.train_feed, self.valid_feed = as_feed(train, self.device), None if valid is None else as_feed(valid, self.device)
         self.model = model.to(self.device)
         self.memory = Memory(compile, channels_last, activation_checkpointing)
-        self.casting = make_casting(precision, tape)
-        self.forward = self.casting.forward(make_forward(self.model, self.memory, tape), self.model, self.memory)
+        self.casting = make_casting(precision, self.memory, tape)
+        self.forward = self.casting.forward(make_forward(self.model, self.memory, tape), self.model)
         self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
         self.lr, self.seed, self.accumulate, self.clip, self.tape = lr, seed, accumulate, clip, tape
         self.precision = self.casting.name

@@ -64,6 +64,14 @@ def step(milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1) -> Sch
     return Schedule(lambda p: gamma ** sum(p >= m for m in milestones), "step")
 
 
+def factor(ratio: float = 0.5, every: float = 0.1, lowest: float = 0.0) -> Schedule:
+    """Multiplied by `ratio` after every share `every` of the run, never below `lowest`."""
+    _needs(0 < ratio <= 1, f"ratio is {ratio}, it must be above 0 and at most 1.", "Try 0.5.")
+    _needs(0 < every <= 1, f"every is {every}, a share of the run, above 0 and at most 1.", "Try 0.1.")
+    _needs(0 <= lowest <= 1, f"lowest is {lowest}, it must lie between 0 and 1.", "Try 0.01.")
+    return Schedule(lambda p: max(lowest, ratio ** math.floor(p / every + 1e-9)), "factor")
+
+
 def linear(start: float = 1.0, end: float = 0.0) -> Schedule:
     """A straight line from `start` to `end`."""
     return Schedule(lambda p: start + (end - start) * p, "linear")
@@ -72,6 +80,21 @@ def linear(start: float = 1.0, end: float = 0.0) -> Schedule:
 def cosine(start: float = 1.0, end: float = 0.0) -> Schedule:
     """Half a cosine from `start` to `end` (Loshchilov, Hutter 2017, "SGDR", without restarts)."""
     return Schedule(lambda p: _blend(start, end, p), "cosine")
+
+
+def cosine_restarts(cycles: int = 3, growth: float = 2.0, start: float = 1.0, end: float = 0.0) -> Schedule:
+    """Half a cosine from `start` to `end`, again and again (Loshchilov, Hutter 2017, "SGDR", section 3).
+
+    Args:
+        cycles: how many, 1 or more.
+        growth: each is so many times as long as the one before (T_mult in the paper); 1 for equal ones.
+        start, end: of each cycle.
+    """
+    _needs(isinstance(cycles, int) and cycles >= 1, f"cycles is {cycles}, it must be a whole number, 1 or more.", "Try 3.")
+    _needs(growth > 0, f"growth is {growth}, it must be above 0.", "Try 2.")
+    lengths = [growth**i for i in range(cycles)]
+    whole = math.fsum(lengths)
+    return join(*((length / whole, cosine(start, end)) for length in lengths), name="cosine_restarts")
 
 
 def exponential(start: float = 1.0, end: float = 0.01) -> Schedule:
@@ -87,7 +110,10 @@ def polynomial(start: float = 1.0, end: float = 0.0, power: float = 2.0) -> Sche
 
 
 def inverse_sqrt(end: float = 0.1) -> Schedule:
-    """1 / sqrt(1 + c position) with c such that it ends at `end`; after `warm_up` that of Vaswani et al. 2017, 5.3."""
+    """1 / sqrt(1 + c position) with c such that it ends at `end`; after `warm_up` that of Vaswani et al. 2017, 5.3.
+
+    `1 / sqrt(t + 1)` over N steps t is that with `end = 1 / sqrt(N + 1)`.
+    """
     _needs(0 < end <= 1, f"end is {end}, it must be above 0 and at most 1.", "Try 0.1.")
     c = 1 / end**2 - 1
     return Schedule(lambda p: 1 / math.sqrt(1 + c * p), "inverse_sqrt")
@@ -156,7 +182,9 @@ def one_cycle(
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": constant,
     "cosine": cosine,
+    "cosine_restarts": cosine_restarts,
     "exponential": exponential,
+    "factor": factor,
     "inverse_sqrt": inverse_sqrt,
     "linear": linear,
     "one_cycle": one_cycle,

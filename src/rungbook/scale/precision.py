@@ -91,6 +91,12 @@ class Scaled(Casting):
         self.scale = LossScale() if scale is None else scale
         self._overflowed: Tensor | None = None
 
+    def goes_with(self, memory: Memory, tape: Any) -> None:
+        """Gradients are torch's autograd's."""
+        if tape is not None:
+            message = f"A tape takes gradients by itself, and precision {self.name} would scale the loss for torch's autograd."
+            raise UsageError("E202", message, "precision=bf16, or no tape.")
+
     def sources(self, params: Sequence[Tensor]) -> Sequence[Tensor]:
         """The tensors that gradients are taken of, one for each parameter."""
         return params
@@ -172,12 +178,16 @@ class HalfByHand(Scaled):
         self.copies: dict[Tensor, Tensor] = {}
         """Master -> the copy of the last forward pass."""
 
-    def forward(self, forward: Callable[..., Any], model: nn.Module, memory: Memory) -> Callable[..., Any]:
-        """`forward` with copies in the places of the weights."""
+    def goes_with(self, memory: Memory, tape: Any) -> None:
+        """The model is called when the copies are in place, and at no other time."""
+        super().goes_with(memory, tape)
         if memory.compile or memory.activation_checkpointing:
             what = "compile" if memory.compile else "activation_checkpointing"
             message = f"{what} calls the model in its own time, when the half-precision copies are not in place."
-            raise UsageError("E202", message, "precision=fp16, or leave it out.")
+            raise UsageError("E202", message, f"precision=fp16, or leave {what} out.")
+
+    def forward(self, forward: Callable[..., Any], model: nn.Module) -> Callable[..., Any]:
+        """`forward` with copies in the places of the weights."""
 
         def call(*inputs: Any) -> Any:
             with self._copied(model):
