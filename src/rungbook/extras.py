@@ -8,6 +8,7 @@ from rungbook.errors import EnvironmentProblem
 
 GROUPS = {
     "notebook": ("jupyterlab", "ipykernel"),
+    "hf": ("transformers", "huggingface_hub", "accelerate"),
     "book": ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx_copybutton", "pybtex", "nbclient", "ipykernel", "mdit_py_plugins"),
 }
 """Group of pyproject.toml -> modules that come with it."""

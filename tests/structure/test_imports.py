@@ -70,6 +70,9 @@ DISTRIBUTIONS = {
 BOOK = "src/rungbook/book"
 """What executes lessons and builds the site needs packages of its own."""
 
+HF = "src/rungbook/transfer/hf"
+"""What talks to Hugging Face does so where it is called."""
+
 COMES_WITH = {"scipy": "scikit-learn", "requests": "pooch", "urllib3": "requests", "markupsafe": "jinja2"}
 """Libraries used directly that a declared one requires anyway."""
 
@@ -184,13 +187,14 @@ def declared(checkout: Path, *groups: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "groups"),
-    [("src", ()), (BOOK, ("book",)), ("lessons", ()), ("tests", ("test", "book")), ("benchmarks", ("bench",))],
-    ids=["src", "book", "lessons", "tests", "benchmarks"],
+    [("src", ()), (BOOK, ("book",)), (HF, ("hf",)), ("lessons", ()), ("tests", ("test", "book", "hf")), ("benchmarks", ("bench",))],
+    ids=["src", "book", "hf", "lessons", "tests", "benchmarks"],
 )
 def test_every_imported_library_is_declared(checkout: Path, folder: str, groups: tuple[str, ...]) -> None:
     own = {p.stem for p in (checkout / folder).rglob("*.py")} | {"rungbook"}
     own |= {"noisy"} if folder == "lessons" else set()  # lesson 17 writes it
-    files = {path: tree for path, tree in parse(checkout / folder).items() if folder == BOOK or not path.is_relative_to(checkout / BOOK)}
+    others = [checkout / group for group in (BOOK, HF) if group != folder]
+    files = {path: tree for path, tree in parse(checkout / folder).items() if not any(path.is_relative_to(other) for other in others)}
     used = set().union(*(top_names(t, "rungbook") for t in files.values())) - set(sys.stdlib_module_names) - own
     names = {DISTRIBUTIONS.get(u, u).lower().replace("_", "-") for u in used}
     implied = {n for n in names if COMES_WITH.get(n) in names | declared(checkout, *groups)}

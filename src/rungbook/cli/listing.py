@@ -42,8 +42,10 @@ def _recipes() -> dict[str, str]:
 
 def _models() -> dict[str, str]:
     from rungbook.models.registry import MODELS
+    from rungbook.transfer.published import PUBLISHED
 
-    return {name: entry.about for name, entry in MODELS.items()}
+    weights = {name: f"; pretrained={' or '.join(tags)}" for name, tags in PUBLISHED.items()}
+    return {name: entry.about + weights.get(name, "") for name, entry in MODELS.items()}
 
 
 def _data() -> dict[str, str]:

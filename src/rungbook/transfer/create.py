@@ -94,7 +94,7 @@ def start_from(model: nn.Module, source: Source, *, new_head: bool = False, imag
     notes = fitted.notes if mean else [*fitted.notes, "how images must be normalised for these weights is not known"]
     done = Pretrained(
         source.said, source.about, **facts, mean=mean, std=std, labels=source.labels, defaults=source.defaults, notes=tuple(notes),
-        match=str(fitted.match),
+        match=fitted.match,
     )  # fmt: skip
     model.pretrained = done  # type: ignore[assignment]  # a plain attribute: it is no part of the state
     return model

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rungbook.errors import DataError
-from rungbook.learner.weights import Match, load_weights
+from rungbook.learner.weights import load_weights
 from rungbook.models.registry import MODELS, create_model
 from rungbook.transfer.parts import ConcatHead, head_of
 
@@ -40,14 +40,21 @@ class Fitted:
     """What became of weights.
 
     Args:
-        match: how much of the model they filled.
+        tensors: of the model that they filled.
+        of: tensors of the model.
         notes: what was changed, a sentence each.
-        new: names of parameters that are drawn anew: the head's.
+        new: names of tensors that are not theirs but drawn anew: the head's.
     """
 
-    match: Match
+    tensors: int
+    of: int
     notes: list[str] = field(default_factory=list)
     new: tuple[str, ...] = ()
+
+    @property
+    def match(self) -> str:
+        """How much of the model they filled."""
+        return f"{self.tensors} of {self.of} tensors"
 
 
 def fit_weights(
@@ -81,7 +88,7 @@ def fit_weights(
         match = load_weights(model, weights, name=name)
     except DataError as error:
         raise _refused(error, model, weights, new) from error
-    return Fitted(match, notes, new)
+    return Fitted(match.tensors - len(new), match.tensors, notes, new)
 
 
 def renamed(weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -112,8 +119,7 @@ def _head(
         notes.append(f"the head is new, with {outputs:,} outputs")
     else:
         notes.append(f"the head is new: the weights have {before:,} outputs, this model has {outputs:,}")
-    learned = {name for name, _ in model.named_parameters()}
-    return {**{k: v for k, v in weights.items() if k not in given}, **mine}, tuple(k for k in mine if k in learned)
+    return {**{k: v for k, v in weights.items() if k not in given}, **mine}, tuple(mine)
 
 
 def _outputs(head: dict[str, Tensor]) -> int | None:

@@ -44,9 +44,8 @@ def new_head(features: int, num_classes: int, *, hidden: int = 512, dropout: flo
     Shape: (B, features) -> (B, num_classes) logits.
     """
     first, last = nn.Linear(features, hidden), nn.Linear(hidden, num_classes)
-    for linear in (first, last):
-        nn.init.kaiming_normal_(linear.weight)
-        nn.init.zeros_(linear.bias)
+    nn.init.kaiming_normal_(first.weight)
+    nn.init.zeros_(first.bias)
     norms = nn.BatchNorm1d(features), nn.BatchNorm1d(hidden)
     return ConcatHead(norms[0], nn.Dropout(dropout / 2), first, nn.ReLU(inplace=True), norms[1], nn.Dropout(dropout), last)
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rungbook.data.download import sha256
-from rungbook.errors import DataError, EnvironmentProblem, UsageError
+from rungbook.errors import DataError, UsageError
 from rungbook.learner import checkpoint
 from rungbook.learner.untrusted import read_small
 from rungbook.learner.weights import read_weights
@@ -188,26 +188,9 @@ def _normalisation(folder: Path) -> tuple[Channels, Channels] | None:
 
 
 def _hub(model: str, said: str) -> Source:
-    """A checkpoint of the hub, through its own client: from its cache, or downloaded."""
-    from rungbook.extras import require
+    from rungbook.transfer.hf.hub import fetch_folder
 
-    require("hf", f"pretrained={said}")
-    import huggingface_hub
-
-    name = said.removeprefix(HUB)
-    wanted = ["config.json", "preprocessor_config.json", "model.safetensors"]
-    try:
-        folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted))
-        if not (folder / "model.safetensors").is_file():
-            folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=[*wanted, "pytorch_model.bin"]))
-    except Exception as error:  # the client raises errors of several libraries, and of its own
-        reason = type(error).__name__
-        raise EnvironmentProblem(
-            "E403",
-            f"{name} could not be had from the Hugging Face hub ({reason}).",
-            "Check the name and the network, or download the folder by hand: pretrained=./FOLDER",
-        ) from error
-    return _transformers(model, said, folder)
+    return _transformers(model, said, fetch_folder(said.removeprefix(HUB)))
 
 
 def _run(model: str, said: str, folder: Path) -> Source:

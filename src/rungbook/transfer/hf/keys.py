@@ -31,6 +31,7 @@ class Kind:
         options: our option -> how it follows from their config.
         config: our constructor's arguments -> their config.
         demands: what their config must say: field -> (default, the values we can do).
+        limits: our options -> the only value of which they have the like.
         left_out: beginnings of names that have no place in ours: what stands beside the classifier.
     """
 
@@ -41,10 +42,12 @@ class Kind:
     options: dict[str, Callable[[dict[str, Any]], Any]]
     config: Callable[[dict[str, Any]], dict[str, Any]]
     demands: dict[str, tuple[Any, tuple[Any, ...]]]
+    limits: dict[str, Any]
     left_out: tuple[str, ...] = ()
 
 
 def side_pair(value: Any) -> tuple[int, int]:
+    """Height and width from one number for both, or from two."""
     height, width = value if isinstance(value, list | tuple) else (value, value)
     return int(height), int(width)
 
@@ -112,6 +115,7 @@ KINDS: dict[str, Kind] = {
             "downsample_in_first_stage": (False, (False,)),
             "downsample_in_bottleneck": (False, (False,)),
         },
+        limits={"groups": 1, "width_per_group": 64},
     ),
     "vit": Kind(
         ours="vision.vit:VisionTransformer",
@@ -139,6 +143,7 @@ KINDS: dict[str, Kind] = {
         },
         config=_vit_config,
         demands={"hidden_act": ("gelu", ("gelu",)), "qkv_bias": (True, (True,))},
+        limits={"pool": "cls", "positions": "learned"},
         left_out=("vit.pooler.",),
     ),
 }
