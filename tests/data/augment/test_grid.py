@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from beside_pillow import pictures
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from rungbook.data.augment.boxes import Scene, move_boxes
@@ -22,7 +20,7 @@ PLAIN: dict[str, Step] = {
     "flip_crop": FlipCrop(padding=6, mode="zero"),
     "flip_both": Flip(),
     "affine": Affine(degrees=40, shift=0.2, scale=1.3, shear=0.2, edge="zero"),
-    "perspective": Perspective(edge="zero"),
+    "perspective": Perspective(),
     "zoom": Zoom(),
     "randaugment": RandAugment(n=1, m=6),
     "chain": Chain(FlipCrop(padding=4, mode="zero"), Affine(edge="zero")),
@@ -66,13 +64,12 @@ def test_drawn_boxes_move_as_boxes(name: str) -> None:
                 continue
             x1, y1, x2, y2 = box.tolist()
             low, high = seen.amin(0), seen.amax(0) + 1
-            around = 2.0 if name == "chain" else 1e-3  # the box of a box: turned twice it grows
             assert low[1] >= x1 - 0.5 - 1e-3
             assert low[0] >= y1 - 0.5 - 1e-3
             assert high[1] <= x2 + 0.5 + 1e-3
             assert high[0] <= y2 + 0.5 + 1e-3
             # a corner may fall between pixel centres: the sharper it is, the further the last pixel is from the box's side
-            reach = 3.0 + around
+            reach = 7.0 if name == "chain" else 5.0  # and the box of a box, turned twice, grows
             assert abs(low[1] - x1) < reach
             assert abs(low[0] - y1) < reach
             assert abs(high[1] - x2) < reach
@@ -111,28 +108,18 @@ def test_control_another_draw_comes_apart() -> None:
     assert ((image[:, 0].float() - 100 * grid.masks(masks)).abs() > 50).float().mean() > 0.05
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.floats(-180, 180),
-    st.floats(-30, 30),
-    st.floats(-30, 30),
-    st.floats(0.5, 2),
-    st.floats(-0.5, 0.5),
-    st.lists(st.floats(0, 60), min_size=4, max_size=4),
-)
-def test_points_follow_the_matrix(turn: float, right: float, down: float, scale: float, shear: float, at: list[float]) -> None:
-    """`points` is the way back of `places`; composing the moves one after the other is their product."""
-    one = torch.tensor([1.0], dtype=torch.float64)
-    matrix = affine(SIZE, turn=turn * one, shift=(right * one, down * one), scale=scale * one, shear=(shear * one, 0 * one))
-    grid = Grid(matrix, SIZE, SIZE)
-    points = torch.tensor(at, dtype=torch.float64).view(1, 2, 2)
-    moved = torch.cat([grid.points(points), torch.ones(1, 2, 1, dtype=torch.float64)], 2)
+def test_points_follow_the_matrix() -> None:
+    """`points` is the way back of the matrix, and the moves together are the product of each alone."""
+    g = torch.Generator().manual_seed(6)
+    u = torch.rand(6, 300, generator=g, dtype=torch.float64) * 2 - 1
+    moves = {"turn": u[0] * 180, "shear": (u[1] / 2, u[2] / 2), "scale": 2 ** u[3], "shift": (u[4] * 30, u[5] * 30)}
+    matrix = affine(SIZE, **moves)  # type: ignore[arg-type]
+    points = torch.rand(300, 5, 2, generator=g, dtype=torch.float64) * 60
+    moved = torch.cat([Grid(matrix, SIZE, SIZE).points(points), torch.ones(300, 5, 1, dtype=torch.float64)], 2)
     assert torch.allclose((moved @ matrix.mT)[..., :2], points, atol=1e-8)
-    sheared, scaled, turned, shifted = (
-        affine(SIZE, **{k: v})[0]  # type: ignore[arg-type]
-        for k, v in (("shear", (shear, 0.0)), ("scale", scale), ("turn", turn), ("shift", (right, down)))
-    )
-    assert torch.allclose(sheared @ scaled @ turned @ shifted, matrix[0], atol=1e-8)
+    each = [affine(SIZE, **{name: value}) for name, value in moves.items()]  # type: ignore[arg-type]
+    assert torch.allclose(each[0] @ each[1] @ each[2] @ each[3], matrix, atol=1e-8)
+    assert not torch.allclose(each[1] @ each[0] @ each[2] @ each[3], matrix, atol=1e-2), "their order counts"
 
 
 def test_one_interpolation_keeps_more_than_three() -> None:

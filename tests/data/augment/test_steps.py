@@ -172,7 +172,7 @@ def test_erase_as_the_paper_says() -> None:
 def test_erase_seldom_finds_no_place() -> None:
     boxes = Erase(p=1.0).boxes(torch.arange(20_000), 0, 0, (32, 32))
     failed = float((boxes[:, 2] == boxes[:, 0]).float().mean())
-    assert 0 < failed < 0.01, TRIES
+    assert 0 < failed < 0.001, TRIES
 
 
 def test_cutout_hides_a_square_or_what_of_it_lies_within() -> None:
@@ -193,9 +193,7 @@ def test_noise_is_normal_and_even_bytes_are_even() -> None:
     half = (flat.shape[1] + 1) // 2
     assert abs(float((flat[:, : flat.shape[1] - half] * flat[:, half:]).mean())) < 0.02, "sine and cosine of one angle"
     values = random_bytes(torch.Size((2000, 3, 5, 7)), torch.arange(2000), 0, 0, 1).flatten().bincount(minlength=256)
-    assert (
-        float(((values - values.double().mean()) ** 2 / values.double().mean()).sum()) < 340
-    )  # chi-square of 255: beyond 340 in 3 of 10,000
+    assert float(((values - values.double().mean()) ** 2 / values.double().mean()).sum()) < 340  # chi-square of 255 freedoms
     grey = torch.full((400, 3, 16, 16), 128, dtype=torch.uint8)
     out = Noise(sigma=0.1)(grey, torch.arange(400), 0, 0).float()
     assert out.flatten(1).std(1).max() == pytest.approx(25.5, rel=0.1)
@@ -294,7 +292,7 @@ def test_augmix_weights_are_dirichlet() -> None:
         ("affine(degrees=1e999)", r"E202.*degrees must be a number"),
         ("erase(fill='red')", r'E202.*"noise" or a grey'),
         ("crop(mode='wrap')", r'E202.*"reflect" or "zero"'),
-        ("flip+flip_crop", r"E202.*both would flip.*augment=flip_crop"),
+        ("flip+flip_crop", r"E202.*both flip.*augment=flip_crop"),
         ("erase+erase", r"E202.*same draws"),
         ("flip+", r"E201"),
         ("flip(", r"E202.*Write it as randaugment"),

@@ -46,7 +46,7 @@ def contrast(x: Tensor, factor: float | Tensor) -> Tensor:
     """Away from (factor above 1) or towards the image's mean brightness."""
     grey = luminance(x)
     if x.dtype == torch.uint8:
-        pixels = grey[0].numel()
+        pixels = x.shape[2] * x.shape[3]
         mean = ((grey.flatten(1).sum(1, dtype=torch.int64) * 2 + pixels) // (2 * pixels)).view(-1, 1, 1, 1)  # rounded to a whole number
     else:
         mean = grey.mean((1, 2, 3), keepdim=True)

@@ -45,6 +45,8 @@ class FlipCrop(Step):
         p = self.padding
         if self.mode == "reflect" and p >= min(H, W):
             raise ValueError(f"reflecting {p} pixels needs images larger than that, these are {H}x{W}")
+        if not x.numel():
+            return x
         mirrored, down, right = self._draw(samples, epoch, seed)
         strips, first, turned = self._strips(x)
         wide = strips.shape[3]

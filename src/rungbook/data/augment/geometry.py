@@ -112,17 +112,19 @@ class Affine(Moved):
 
 
 class Perspective(Moved):
-    """Seen from aside: each corner pulled inwards by its own draw, which is taken for the whole image.
+    """Seen from aside: four corners within the image, each by its own draw, become those of the result, which shows nothing from beyond.
 
     Args:
-        pull: how far a corner may go towards the middle, of half a side; below 1.
-        edge: what lies beyond the image.
+        pull: how far a corner may lie from the image's own, of half a side; below 1.
+
+    Raises:
+        ValueError: it is not.
     """
 
-    def __init__(self, *, pull: float = 0.4, edge: str = "reflect") -> None:
-        if not 0 <= pull < 1 or edge not in EDGES:
-            raise ValueError(f'pull={pull}, edge="{edge}": pull is from 0 to below 1, edge one of {", ".join(EDGES)}')
-        self.pull, self.edge = pull, edge
+    def __init__(self, *, pull: float = 0.4) -> None:
+        if not 0 <= pull < 1:
+            raise ValueError(f"pull is {pull}; it must be from 0 to below 1")
+        self.pull = pull
 
     def grid(self, samples: Tensor, epoch: int, seed: int, size: tuple[int, int]) -> Grid:
         """As `Step`."""
@@ -130,10 +132,10 @@ class Perspective(Moved):
         ends = corners(size, len(samples), samples.device)
         middle = torch.tensor([size[1] / 2, size[0] / 2], dtype=torch.float64, device=samples.device)
         pulled = ends + (middle - ends) * self.pull * u.T.reshape(-1, 4, 2)
-        return Grid(perspective(ends, pulled), size, size, edge=self.edge, projective=True)
+        return Grid(perspective(pulled, ends), size, size, projective=True)
 
     def __repr__(self) -> str:
-        return f'Perspective(pull={self.pull}, edge="{self.edge}")'
+        return f"Perspective(pull={self.pull})"
 
 
 class Zoom(Step):

@@ -77,7 +77,7 @@ class Grid:
         """The pixels at columns and rows within the source, (B, H, W) each."""
         B, C, h, w = x.shape
         index = row * w + column
-        return x.reshape(B, C, h * w).gather(2, index.view(B, 1, -1).expand(B, C, -1)).view(B, C, *self.size)
+        return x.reshape(B, C, h * w).gather(2, index.view(B, 1, self.size[0] * self.size[1]).expand(B, C, -1)).view(B, C, *self.size)
 
     def _blend(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """The four pixels around each place, by how near they are."""
