@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pictures
 import pytest
@@ -23,8 +24,8 @@ def test_the_predictor_says_what_the_learner_said(rung: Rung, monkeypatch: pytes
     said = []
     predict = Learner.predict
 
-    def remembered(self: Learner, x: object = None) -> torch.Tensor:
-        said.append((x, predict(self, x)))
+    def remembered(self: Learner, x: object = None, **options: Any) -> torch.Tensor:
+        said.append((x, predict(self, x, **options)))
         return said[-1][1]
 
     monkeypatch.setattr(Learner, "predict", remembered)
