@@ -25,6 +25,7 @@ from xml.etree import ElementTree
 
 import matplotlib.style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, Formatter, LogFormatter, MaxNLocator
 
@@ -206,8 +207,11 @@ def sheet(paints: Sequence[Callable[[Axes], object]], alt: str, *, columns: int 
                 _plain_powers(ax)
             else:
                 ax.set_axis_off()
+        for patch in (figure.patch, *(ax.patch for ax in figure.axes)):  # the page shows through
+            patch.set(facecolor="none", edgecolor="none")
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        # `savefig` would draw everything twice, the first time for the layout, which this one drawing finds as well
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return Picture(inline_svg(buffer.getvalue(), alt), alt)
 
 
