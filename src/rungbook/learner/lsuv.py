@@ -81,7 +81,7 @@ def lsuv(
 
     Args:
         model: any; its linear and convolutional layers are scaled, the rest is reported.
-        batch: inputs as the model takes them, several as a tuple; the paper's 16 samples or more do.
+        batch: inputs as the model takes them, several as a tuple; some dozens of samples do.
         layers: whose output is measured, see `choose_layers`; None: each layer with weights, before its activation. One with layers
             inside, as a block of convolution and ReLU, must hold one layer with weights, which is scaled.
         orthonormal: whether weights are drawn anew first, with orthonormal rows or columns (Saxe, McClelland and Ganguli 2014); those
@@ -133,8 +133,7 @@ class _Target:
 def _maps(module: nn.Module) -> bool:
     """Whether it is a linear map of its input (linear, bilinear, a convolution), torch's, ours or somebody's own."""
     sizes = any(isinstance(getattr(module, a, None), int) for a in ("in_features", "in1_features", "in_channels"))
-    weight = getattr(module, "weight", None) if sizes else None
-    return isinstance(weight, Tensor) and weight.dim() > 1
+    return sizes and any(p.dim() > 1 for p in _behind_weight(module))
 
 
 def _targets(model: nn.Module, layers: Which) -> list[_Target]:
@@ -171,10 +170,10 @@ class _Work:
         kind = type(target.weighted).__name__
         note = self._reason_to_leave(target, output)
         before = _statistics(output)
-        if not note and not before[1] > 0:
-            note = "its output does not vary"
         if not note and not math.isfinite(before[0] + before[1]):
             note = "its output is not finite"
+        if not note and before[1] == 0:
+            note = "its output does not vary"
         if note:
             self.rows.append(Scaled(target.name, kind, before, before, note))
             return None
@@ -184,7 +183,7 @@ class _Work:
         return output
 
     def _reason_to_leave(self, target: _Target, output: Any) -> str:
-        weight = _parameter(target.weighted)
+        weight = _behind_weight(target.weighted)[0]
         first = self.owner.setdefault(id(weight), target.name)
         if first != target.name:
             return f"it shares its weight with {first}"
@@ -199,7 +198,7 @@ class _Work:
     ) -> tuple[Any, tuple[float, float]]:
         """The output and its mean and deviation in the end; as if nothing had been tried where that is no better."""
         layer = target.weighted
-        weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone() if shifts else None
+        start = [(p, p.detach().clone()) for p in layer.parameters()]
         output, found = first, before
         for _ in range(self.tries):
             if abs(found[1] - 1) > self.tolerance:
@@ -212,12 +211,13 @@ class _Work:
                 found = _statistics(output)
             if not self._off(target, found):
                 return output, found
-        if not shifts and math.isfinite(found[1]) and abs(found[1] - 1) < abs(before[1] - 1):
+        if not shifts and math.isfinite(found[1]) and abs(found[1] - 1) < 0.9 * abs(before[1] - 1):  # and not by rounding alone
             return output, found
-        _assign(layer, "weight", weight)
+        for p, value in start:
+            p.copy_(value)
         if not shifts:
             return first, before
-        _assign(layer, "bias", bias)  # a mean that cannot be 0, as behind a ReLU, would be chased until nothing gets through
+        # a mean that cannot be 0, as behind a ReLU, would be chased until nothing gets through: only the deviation is set
         return self._fit(target, first, before, again, False)
 
     def _off(self, target: _Target, found: tuple[float, float]) -> str:
@@ -238,10 +238,13 @@ def _statistics(output: Any) -> tuple[float, float]:
     return mean.item(), std.item()
 
 
-def _parameter(layer: Any) -> Tensor:
-    """The tensor that is trained for a layer's weight: one that is computed by a parametrization is another object at each reading."""
+def _behind_weight(layer: Any) -> list[nn.Parameter]:
+    """What is trained for a layer's weight: itself, or what a parametrization computes it from (reading it may change that one's state)."""
     own = layer._parameters.get("weight")
-    return own if own is not None else next(layer.parametrizations["weight"].parameters(), layer.weight)
+    if own is not None:
+        return [own]
+    computed = getattr(layer, "parametrizations", {})
+    return list(computed["weight"].parameters()) if "weight" in computed else []
 
 
 def _assign(layer: Any, name: str, value: Any) -> None:
@@ -257,9 +260,8 @@ def _make_orthonormal(targets: list[_Target], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)  # drawn on the CPU, so that the start is the same on every device
     done: set[int] = set()
     for target in targets:
-        weight = _parameter(target.weighted)
-        computed = "weight" not in target.weighted._parameters  # spectral norm knows the old one's largest singular value
-        if id(weight) in done or computed or not weight.requires_grad or not weight.any():
+        weight = target.weighted._parameters.get("weight")  # none if computed: spectral norm knows the old one's largest singular value
+        if weight is None or id(weight) in done or not weight.requires_grad or not weight.any():
             continue
         done.add(id(weight))
         weight.copy_(nn.init.orthogonal_(torch.empty(weight.shape), generator=generator))

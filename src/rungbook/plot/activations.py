@@ -6,7 +6,7 @@ The three pictures of fast.ai's "Deep learning from the foundations", notebook 0
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,8 +16,8 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from rungbook.plot.style import CLASSES, Picture, draw, few_ticks, label, number, sheet
 
-LINES, PANELS = 6, 11
-"""At most so many layers as lines in one picture, and as pictures side by side: of more, evenly chosen ones."""
+LINES, PANELS, SAID = 6, 11, 4
+"""At most so many layers as lines in one picture, as pictures side by side, and in words: of more, evenly chosen ones."""
 FAINTEST = 1e-4
 """Share of a row's outputs below which a bin is left empty; from there to 1 the colour goes by the logarithm."""
 _DASHES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)))
@@ -70,8 +70,11 @@ def some(records: Records, most: int) -> Records:
     return {names[i]: records[names[i]] for i in places}
 
 
-def _of(shown: Records, records: Records) -> str:
-    return f" {len(shown)} of {len(records)} layers are shown." if len(shown) < len(records) else ""
+def _said(what: str, shown: Records, records: Records, say: Callable[[Any], str]) -> str:
+    """The text alternative: what is shown, and of some layers the figures."""
+    words = "; ".join(f"{label(name, 60)}: {say(r)}" for name, r in some(shown, SAID).items())
+    number_of = f"{len(shown)} of {len(records)}" if len(shown) < len(records) else f"{len(records)}"
+    return f"{what} of {number_of} layers. {words}."
 
 
 def _named(layer: str) -> str:
@@ -95,9 +98,8 @@ def means_and_deviations(records: Records) -> Picture:
         records: of the layers; see `Record`.
     """
     shown = some(records, LINES)
-    alt = "Outputs by layer from the first step to the last: "
-    alt += "; ".join(f"{label(name, 60)}: mean {_ends(r.mean)}, deviation {_ends(r.std)}" for name, r in shown.items())
-    alt += f".{_of(shown, records)}"
+    what = "Mean and standard deviation of the outputs, from the first step to the last,"
+    alt = _said(what, shown, records, lambda r: f"mean {_ends(r.mean)}, deviation {_ends(r.std)}")
 
     def paint(ax: Axes, what: str) -> None:
         values = [v for r in shown.values() for v in getattr(r, what) if math.isfinite(v)]
@@ -129,8 +131,7 @@ def dead_shares(records: Records) -> Picture:
         records: of the layers; see `Record`.
     """
     shown = some(records, LINES)
-    alt = "Share of outputs near zero by layer from the first step to the last: "
-    alt += "; ".join(f"{label(name, 60)}: {_ends(r.dead)}" for name, r in shown.items()) + f".{_of(shown, records)}"
+    alt = _said("Share of outputs near zero, from the first step to the last,", shown, records, lambda r: _ends(r.dead))
 
     def paint(ax: Axes) -> None:
         for i, (name, r) in enumerate(shown.items()):
@@ -156,8 +157,7 @@ def histograms(records: Records, *, columns: int = 3) -> Picture:
         columns: layers side by side.
     """
     shown = some(records, PANELS)
-    alt = "Histograms of outputs over the steps: "
-    alt += "; ".join(f"{label(name, 60)}: {_spread(r)}" for name, r in shown.items()) + f".{_of(shown, records)}"
+    alt = _said("Histograms of the outputs, step by step,", shown, records, _spread)
     paints = [partial(_paint_histogram, name=name, record=r) for name, r in shown.items()]
     return sheet([*paints, _paint_key], alt, columns=columns, size=(2.4, 1.8))
 

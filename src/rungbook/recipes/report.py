@@ -101,6 +101,7 @@ class ReportFacts:
         truth: of the judged samples, (n,): class numbers, or values in the user's units.
         prediction: of the judged samples: probabilities (n, classes), or values in the user's units (n,).
         history: a row an epoch: epoch, step, lr, train_*, valid_*.
+        activations: pictures of what the layers put out in training.
         rates: learning rates in order, or a schedule; else the rows' `lr`.
         lr: base learning rate, by which `rates` are multiplied.
         folds: metric -> scores of the folds.
@@ -133,6 +134,7 @@ class ReportFacts:
     truth: Any = None
     prediction: Any = None
     history: Sequence[Mapping[str, Any]] = ()
+    activations: Sequence[Picture] = ()
     rates: Callable[[float], float] | Sequence[float] | None = None
     lr: float = 1.0
     folds: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -172,6 +174,7 @@ def render(facts: ReportFacts) -> str:
         "result": ("Result", content["scores"]),
         "study": ("What was found", content["study"]),
         "training": ("Training", content["curves"]),
+        "inside": ("Inside the layers", content["activations"]),
         "judged": (content["judged_heading"], content["judged"]),
         "errors": ("Worst errors", content["errors"]),
         "samples": ("What the network sees", content["samples"]),
@@ -353,7 +356,8 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
     step = max(1, math.ceil(len(history) / HISTORY_ROWS))
     rows = [[plain(row[k]) if k in row else "" for k in keys] for row in history[::step]]
     caption = "One row an epoch" if step == 1 else f"Every {step}th epoch"
-    return {"curves": pictures, "history": {"caption": caption, "head": [spoken(k) for k in keys], "rows": rows}}
+    table = {"caption": caption, "head": [spoken(k) for k in keys], "rows": rows}
+    return {"activations": list(facts.activations), "curves": pictures, "history": table}
 
 
 def _judged(facts: ReportFacts) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class LayerRecord:
 class ActivationStats(Callback):
     """Records the outputs of layers in training: `stats = learner.watch()`, then `learner.fit(...)`, then `stats.records()`.
 
-    Only training batches count. A layer called several times in a step is averaged over its calls. When there is no row left, neighbouring
+    Only training counts, and of a step made of several batches the first. A layer called several times is averaged over its calls. When there is no row left, neighbouring
     rows are averaged, and each then stands for twice as many steps.
 
     Args:
@@ -66,7 +66,7 @@ class ActivationStats(Callback):
         UsageError: E202 impossible settings; when training begins, E201 no such layers and E202 a compiled model.
     """
 
-    order = 5
+    order = 1000  # what others compute after a step is over before the next one is waited for
 
     def __init__(
         self,
@@ -91,7 +91,8 @@ class ActivationStats(Callback):
         self._sums: dict[str, Tensor] = {}  # layer -> (rows, 3 + bins), sums over the calls of a row
         self._calls: dict[str, list[int]] = {}  # layer -> calls in each row
         self._ends: dict[str, Tensor] = {}  # layer -> low and high, on the device
-        self._row: int | None = None  # where the running batch goes; None: nowhere
+        self._due = False  # whether the next pass is the first of a step
+        self._row: int | None = None  # where the running pass goes; None: nowhere
 
     # ---------------------------------------------------------------- recording
 
@@ -104,14 +105,11 @@ class ActivationStats(Callback):
         self._clear()
         model, chosen = learner.model, choose_layers(learner.model, self.layers)
         names = {module: name for name, module in chosen.items()}
-        seen: tuple[int, int] | None = None
 
         def begin(*_: Any) -> None:
-            """Listen to the first pass of a training batch; the model is also called to be judged, or at other weights (SAM)."""
-            nonlocal seen
-            position = (learner.epoch, learner.batch)
-            if model.training and position != seen and learner.step % self.every == 0:
-                seen, self._row = position, self._place(learner.step)
+            """Listen to the first pass of a step; the model is also called to be judged, or at other weights (SAM)."""
+            if self._due and model.training and learner.step % self.every == 0:
+                self._due, self._row = False, self._place(learner.step)
 
         def end(*_: Any) -> None:
             self._row = None  # what runs from here on was computed before, and is computed again for its gradients
@@ -122,6 +120,14 @@ class ActivationStats(Callback):
 
         self._hooks = Hooks(chosen, look)
         self._handles = [model.register_forward_pre_hook(begin), model.register_forward_hook(end)]
+
+    def before_epoch(self, learner: Learner) -> None:
+        """The next pass is that of a step."""
+        self._due = True
+
+    def after_step(self, learner: Learner) -> None:
+        """The next pass is that of a step."""
+        self._due = True
 
     def _place(self, step: int) -> int:
         """The row of a step; where there is none left, rows are put together."""
