@@ -62,6 +62,8 @@ def create_model(name: str, **options: Any) -> nn.Module:
     _check_counts(name, options)
     try:
         return entry.load()(**{**entry.options, **options})
+    except UsageError as error:
+        raise UsageError(error.code, f"The model {name} cannot be made: {error.message}", error.fix) from error
     except (TypeError, ValueError, IndexError, RuntimeError) as error:  # RuntimeError: torch's, of a size that cannot be
         raise UsageError("E202", f"The model {name} cannot be made: {error}.", f"Its options: {', '.join(known)}.") from error
 

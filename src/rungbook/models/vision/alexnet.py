@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class AlexNet(nn.Module):
     """Five convolutions, three poolings, three linear layers with dropout before the first two.
@@ -24,7 +26,7 @@ class AlexNet(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: nothing would be left of the image after the third pooling.
+        UsageError: E202 nothing would be left of the image after the third pooling.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class AlexNet(nn.Module):
     ) -> None:
         super().__init__()
         if min(image_size) < 63:
-            raise ValueError(f"image_size {image_size} leaves nothing for AlexNet's third pooling: 63 pixels a side or more")
+            raise UsageError(
+                "E202", f"image_size {image_size} leaves nothing for AlexNet's third pooling: 63 pixels a side or more.", "image_size=63"
+            )
         a, b, c, d, e = widths
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, a, 11, stride=4, padding=2),

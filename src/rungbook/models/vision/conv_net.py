@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 def _conv(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
@@ -40,9 +42,12 @@ class ConvNet(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        if min(image_size) < 2 ** (len(widths) - 1):
-            raise ValueError(
-                f"image_size {image_size} is too small for {len(widths)} blocks: {2 ** (len(widths) - 1)} pixels a side or more"
+        least = 2 ** (len(widths) - 1)
+        if min(image_size) < least:
+            raise UsageError(
+                "E202",
+                f"image_size {image_size} leaves nothing for ConvNet's block {len(widths)}: {least} pixels a side or more.",
+                f"image_size={least}",
             )
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of each pixel, (B, C, H, W)."""
@@ -82,7 +84,7 @@ class ConvNeXt(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: nothing would be left of the image before the last stage.
+        UsageError: E202 nothing would be left of the image before the last stage.
     """
 
     def __init__(
@@ -101,7 +103,11 @@ class ConvNeXt(nn.Module):
             raise ValueError(f"depths {depths} and widths {widths} must have one entry a stage each")
         least = 4 * 2 ** (len(depths) - 1)
         if min(image_size) < least:
-            raise ValueError(f"image_size {image_size} leaves nothing for ConvNeXt's last stage: {least} pixels a side or more")
+            raise UsageError(
+                "E202",
+                f"image_size {image_size} leaves nothing for ConvNeXt's last stage: {least} pixels a side or more.",
+                f"image_size={least}",
+            )
         self.features = nn.Sequential(
             nn.Sequential(nn.Conv2d(in_channels, widths[0], 4, stride=4), LayerNorm2d(widths[0], eps=1e-6)),
         )

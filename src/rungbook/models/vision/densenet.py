@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class DenseLayer(nn.Module):
     """Norm, ReLU, 1x1 to four times `growth`, norm, ReLU, 3x3 to `growth` new maps, which are put behind those that came in.
@@ -57,7 +59,7 @@ class DenseNet(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: nothing would be left of the image after the last transition.
+        UsageError: E202 nothing would be left of the image after the last transition.
     """
 
     def __init__(
@@ -73,7 +75,11 @@ class DenseNet(nn.Module):
         super().__init__()
         least = 2 ** (len(depths) + 1) - 3  # two halvings that round up, then one a transition that rounds down
         if min(image_size) < least:
-            raise ValueError(f"image_size {image_size} leaves nothing for DenseNet's last transition: {least} pixels a side or more")
+            raise UsageError(
+                "E202",
+                f"image_size {image_size} leaves nothing for DenseNet's last transition: {least} pixels a side or more.",
+                f"image_size={least}",
+            )
         self.features = nn.Sequential()
         self.features.add_module("conv0", nn.Conv2d(in_channels, stem, 7, stride=2, padding=3, bias=False))
         self.features.add_module("norm0", nn.BatchNorm2d(stem))

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class ConvGroup(nn.Module):
     """Convolution, pooling, norm, GELU, convolution, norm, GELU.
@@ -48,7 +50,7 @@ class FastCifarNet(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: nothing would be left of the image after the third group.
+        UsageError: E202 nothing would be left of the image after the third group.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class FastCifarNet(nn.Module):
     ) -> None:
         super().__init__()
         if min(image_size) < 9:
-            raise ValueError(f"image_size {image_size} leaves nothing for the third group's pooling: 9 pixels a side or more")
+            raise UsageError(
+                "E202", f"image_size {image_size} leaves nothing for the third group's pooling: 9 pixels a side or more.", "image_size=9"
+            )
         patch = 4 * in_channels  # values of a patch of 2 x 2
         self.whiten = nn.Conv2d(in_channels, 2 * patch, 2)
         self.whiten.weight.requires_grad_(False)

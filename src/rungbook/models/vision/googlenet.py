@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class ConvNorm(nn.Module):
     """Convolution, batch norm, ReLU."""
@@ -84,7 +86,7 @@ class GoogLeNet(nn.Module):
     Args:
         in_channels: channels of the images.
         num_classes: outputs.
-        image_size: height and width in pixels; any size will do, 224 is the published weights' own.
+        image_size: height and width in pixels, 15 or more; 224 is the published weights' own.
         aux: whether blocks 4a and 4d have classifiers of their own, as the published weights have.
         divide: all widths are divided by it: 1 is the paper's network, 8 a small one.
         dropout: probability of leaving out a feature before the last layer.
@@ -103,6 +105,10 @@ class GoogLeNet(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        if min(image_size) < 15:
+            raise UsageError(
+                "E202", f"image_size {image_size} leaves nothing for GoogLeNet's third pooling: 15 pixels a side or more.", "image_size=15"
+            )
         self.conv1 = ConvNorm(in_channels, 64 // divide, 7, stride=2, padding=3)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.conv2 = ConvNorm(64 // divide, 64 // divide, 1)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class LeNet(nn.Module):
     """Two convolutions, each followed by pooling, and three linear layers.
@@ -21,7 +23,7 @@ class LeNet(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: the image is too small for two poolings.
+        UsageError: E202 the image is too small for two poolings.
     """
 
     activation: type[nn.Module] = nn.ReLU
@@ -31,7 +33,9 @@ class LeNet(nn.Module):
         super().__init__()
         height, width = ((side // 2 - 4) // 2 for side in image_size)
         if height < 1 or width < 1:
-            raise ValueError(f"image_size {image_size} is too small for LeNet: 12 pixels a side or more")
+            raise UsageError(
+                "E202", f"image_size {image_size} leaves nothing for LeNet's second pooling: 12 pixels a side or more.", "image_size=12"
+            )
         self.conv1 = nn.Conv2d(in_channels, 6, 5, padding=2)
         self.conv2 = nn.Conv2d(6, 16, 5)
         self.pool = self.pooling(2)

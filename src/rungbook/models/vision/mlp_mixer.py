@@ -5,7 +5,11 @@ Tolstikhin et al. 2021, "MLP-Mixer: an all-MLP architecture for vision", section
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
+
+from rungbook.errors import UsageError
 
 
 class Mlp(nn.Module):
@@ -56,7 +60,7 @@ class MLPMixer(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: the patches do not fill the image.
+        UsageError: E202 the patches do not fill the image.
     """
 
     def __init__(
@@ -74,7 +78,11 @@ class MLPMixer(nn.Module):
         super().__init__()
         rows, columns = (side // patch for side in image_size)
         if (rows * patch, columns * patch) != tuple(image_size) or not rows * columns:
-            raise ValueError(f"image_size {tuple(image_size)} is not filled by patches of {patch} x {patch}")
+            raise UsageError(
+                "E202",
+                f"image_size {tuple(image_size)} is not filled by patches of {patch} x {patch}.",
+                f"image_size={patch * max(1, math.ceil(max(image_size) / patch))}",
+            )
         self.stem = nn.Conv2d(in_channels, width, patch, stride=patch)
         self.blocks = nn.Sequential(*(MixerBlock(rows * columns, width, hidden_tokens, hidden_channels) for _ in range(depth)))
         self.norm = nn.LayerNorm(width, eps=1e-6)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 def nin_block(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
     """A convolution and two 1x1 convolutions, each with ReLU: the same small network at every place."""
@@ -33,7 +35,7 @@ class NiN(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits, none below 0.
 
     Raises:
-        ValueError: nothing would be left of the image after the third pooling.
+        UsageError: E202 nothing would be left of the image after the third pooling.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class NiN(nn.Module):
     ) -> None:
         super().__init__()
         if min(image_size) < 67:
-            raise ValueError(f"image_size {image_size} leaves nothing for NiN's third pooling: 67 pixels a side or more")
+            raise UsageError(
+                "E202", f"image_size {image_size} leaves nothing for NiN's third pooling: 67 pixels a side or more.", "image_size=67"
+            )
         a, b, c = widths
         self.features = nn.Sequential(
             nin_block(in_channels, a, 11, stride=4),

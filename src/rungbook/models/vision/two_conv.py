@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class TwoConvNet(nn.Module):
     """conv 10 - pool - conv 20 - pool - linear 64 - linear.
@@ -28,7 +30,11 @@ class TwoConvNet(nn.Module):
     ) -> None:
         super().__init__()
         if min(image_size) < 16:
-            raise ValueError(f"image_size {image_size} is too small for TwoConvNet: 16 pixels a side or more")
+            raise UsageError(
+                "E202",
+                f"image_size {image_size} leaves nothing for TwoConvNet's second pooling: 16 pixels a side or more.",
+                "image_size=16",
+            )
         self.conv1 = nn.Conv2d(in_channels, 10, 5)
         self.conv2 = nn.Conv2d(10, 20, 5)
         with torch.no_grad():

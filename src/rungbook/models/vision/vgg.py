@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class VGG(nn.Module):
     """Stages of 3x3 convolutions, each ended by a pooling, and three linear layers.
@@ -26,7 +28,7 @@ class VGG(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: nothing would be left of the image after the last pooling.
+        UsageError: E202 nothing would be left of the image after the last pooling.
     """
 
     def __init__(
@@ -46,7 +48,11 @@ class VGG(nn.Module):
         if len(depths) != len(widths):
             raise ValueError(f"depths {depths} and widths {widths} must have one entry a stage each")
         if min(image_size) < 2 ** len(depths):
-            raise ValueError(f"image_size {image_size} leaves nothing for VGG's last pooling: {2 ** len(depths)} pixels a side or more")
+            raise UsageError(
+                "E202",
+                f"image_size {image_size} leaves nothing for VGG's last pooling: {2 ** len(depths)} pixels a side or more.",
+                f"image_size={2 ** len(depths)}",
+            )
         layers: list[nn.Module] = []
         channels = in_channels
         for depth, width in zip(depths, widths, strict=True):

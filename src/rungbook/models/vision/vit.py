@@ -12,6 +12,8 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from rungbook.errors import UsageError
+
 
 class EncoderLayer(nn.Module):
     """Attention and a two-layer network, each after a layer norm and beside a shortcut.
@@ -97,7 +99,7 @@ class VisionTransformer(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: patches that do not fill the image, heads that do not share the width evenly, an unknown `pool` or `positions`.
+        ValueError: patches that do not fill the image (as UsageError E202), heads that do not share the width evenly, an unknown `pool` or `positions`.
     """
 
     def __init__(
@@ -119,7 +121,11 @@ class VisionTransformer(nn.Module):
         super().__init__()
         rows, columns = (side // patch for side in image_size)
         if (rows * patch, columns * patch) != tuple(image_size) or not rows * columns:
-            raise ValueError(f"image_size {tuple(image_size)} is not filled by patches of {patch} x {patch}")
+            raise UsageError(
+                "E202",
+                f"image_size {tuple(image_size)} is not filled by patches of {patch} x {patch}.",
+                f"image_size={patch * max(1, math.ceil(max(image_size) / patch))}",
+            )
         if width % heads:
             raise ValueError(f"width {width} cannot be shared by {heads} heads")
         if pool not in ("cls", "mean") or positions not in ("learned", "sinusoidal"):
