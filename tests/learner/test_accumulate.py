@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from kit import At, feed, learner, mlp, rows
+from kit import At, feed, images, learner, mlp, rows
 from torch import Tensor, nn
 
 from rungbook.errors import UsageError
@@ -158,6 +158,39 @@ def test_a_training_in_pieces_is_the_training_at_once(make: Callable[..., Any]) 
     for a, b in zip(whole.params, pieces.params, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
     assert [r["train_loss"] for r in pieces.history] == pytest.approx([r["train_loss"] for r in whole.history], rel=1e-10)
+
+
+def normed(norm: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 2)).to(DOUBLE)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 8])
+@pytest.mark.parametrize("norm", [lambda: nn.GroupNorm(2, 8), lambda: nn.LayerNorm((8, 8, 8)), lambda: nn.InstanceNorm2d(8, affine=True)])
+def test_norms_of_single_samples_gather_exactly(norm: Callable[[], nn.Module], accumulate: int) -> None:
+    x, y = images(32)
+    batches = list(zip(x.to(DOUBLE).chunk(accumulate), y.chunk(accumulate), strict=True))
+    found, _ = one_step(normed(norm()), batches, F.cross_entropy, accumulate)
+    expected, _ = big_gradient(normed(norm()), x.to(DOUBLE), y, F.cross_entropy)
+    assert difference(found, expected) <= 1e-10
+
+
+@pytest.mark.parametrize("accumulate", [2, 4, 8])
+def test_control_batch_norm_sees_each_batch_alone(accumulate: int) -> None:
+    x, y = images(32)
+    batches = list(zip(x.to(DOUBLE).chunk(accumulate), y.chunk(accumulate), strict=True))
+    found, _ = one_step(normed(nn.BatchNorm2d(8)), batches, F.cross_entropy, accumulate)
+    expected, _ = big_gradient(normed(nn.BatchNorm2d(8)), x.to(DOUBLE), y, F.cross_entropy)
+    assert difference(found, expected) > 1e-3
+
+
+def test_control_dropout_draws_for_each_batch() -> None:
+    x, y = rows(32, dtype=DOUBLE)
+    batches = list(zip(x.chunk(4), y.chunk(4), strict=True))
+    found, _ = one_step(mlp(dropout=0.5, dtype=DOUBLE), batches, F.cross_entropy, 4)
+    torch.manual_seed(0)
+    expected, _ = big_gradient(mlp(dropout=0.5, dtype=DOUBLE), x, y, F.cross_entropy)
+    assert difference(found, expected) > 1e-2
 
 
 def test_numbers_of_several_columns_and_lengths() -> None:

@@ -11,12 +11,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kit import feed, images
 from kit import learner as make_learner
 from rich.console import Console
+from torch import nn
 
 import rungbook
 from rungbook.learner.callback import Callback
-from rungbook.learner.callbacks import EMA, Checkpoints, EarlyStopping, KeepBest, Progress, Recorder, StopOnSignal
+from rungbook.learner.callbacks import (
+    EMA,
+    SAM,
+    SWA,
+    Checkpoints,
+    ClipAdaptive,
+    ClipValue,
+    EarlyStopping,
+    KeepBest,
+    Lookahead,
+    Mix,
+    Progress,
+    Recorder,
+    Resizing,
+    StopOnSignal,
+)
 from rungbook.learner.contract import ContractBroken, check_callback
 from rungbook.learner.learner import Learner
 
@@ -28,15 +45,34 @@ OURS: dict[str, Callable[[Path], Callback]] = {
     "keep best of accuracy": lambda folder: KeepBest("valid_accuracy"),
     "early stopping": lambda folder: EarlyStopping(patience=0),
     "average": lambda folder: EMA(0.9),
+    "average of the last epochs": lambda folder: SWA(0.6),
+    "lookahead": lambda folder: Lookahead(3),
+    "sharpness": lambda folder: SAM(0.1),
+    "clip by value": lambda folder: ClipValue(0.01),
+    "clip by unit": lambda folder: ClipAdaptive(0.01),
     "progress": lambda folder: Progress(Console(file=io.StringIO(), force_terminal=True)),
     "progress without terminal": lambda folder: Progress(Console(file=io.StringIO())),
     "stop on signal": lambda folder: StopOnSignal(),
+    "mixup": lambda folder: Mix("mixup"),
+    "mixup or cutmix": lambda folder: Mix("both"),
+    "images that grow": lambda folder: Resizing((5,)),
 }
+
+
+def on_images(callbacks: Any) -> Learner:
+    """What callbacks for images are tried on."""
+    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3)]
+    torch.manual_seed(0)
+    data = (feed(*images(40)), feed(*images(16, seed=1), shuffle=False))
+    return make_learner(nn.Sequential(*layers, nn.Linear(4, 2)), data, optimizer=torch.optim.Adam, callbacks=callbacks)
+
+
+ON_IMAGES = ("mixup or cutmix", "images that grow")
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_callbacks_keep_the_contract(name: str, tmp_path: Path) -> None:
-    check_callback(lambda: OURS[name](tmp_path))
+    check_callback(lambda: OURS[name](tmp_path), on_images if name in ON_IMAGES else None)
 
 
 def test_every_callback_of_ours_is_checked(tmp_path: Path) -> None:

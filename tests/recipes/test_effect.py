@@ -21,6 +21,8 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
     ("mlp", {"data": "diabetes", "class_weights": "balanced"}, "class_weights"),
     ("mlp", {"data": "diabetes", "label_smoothing": 0.1}, "label_smoothing"),
     ("mlp", {"data": "diabetes", "momentum": 0.5}, "momentum"),
+    ("mlp", {"data": "iris", "optimizer": "lion", "momentum": 0.5}, "momentum"),
+    ("mlp", {"data": "iris", "epochs": 3, "swa": 0.25}, "swa"),
     ("mlp", {"data": "iris", "epochs": 2, "steps": 5}, "steps"),
     ("mlp", {"data": "world:line", "image_size": 32}, "image_size"),
     ("mlp", {"data": "iris", "tta": "flip"}, "tta"),
@@ -33,6 +35,7 @@ IDLE: list[tuple[str, dict[str, Any], str]] = [
 BUSY: list[tuple[str, dict[str, Any]]] = [
     ("mlp", {"data": "iris", "class_weights": "balanced", "label_smoothing": 0.1, "steps": 5, "hidden": (4,), "dropout": 0.5}),
     ("mlp", {"data": "diabetes", "optimizer": "sgd", "momentum": 0.5}),
+    ("mlp", {"data": "iris", "optimizer": "muon", "momentum": 0.5, "epochs": 4, "swa": 0.25}),
     ("mlp", {"image_size": 12, "epochs": 2}),
     ("digits", {"widths": (8, 8), "epochs": None, "steps": 5}),
     ("lenet", {"model": "two_conv"}),

@@ -36,7 +36,7 @@ def without_effect(recipe: Recipe, data: Data) -> dict[str, str]:
     if recipe.optimizer not in WITH_MOMENTUM:
         found["momentum"] = f"{recipe.optimizer} has its own; it is for optimizer={', '.join(WITH_MOMENTUM)}"
     if recipe.swa is not None and (epochs := count_epochs(recipe, data)) * recipe.swa < 1:
-        found["swa"] = f"a share of {recipe.swa:g} of {epochs} epochs is less than one, so there is nothing to average"
+        found["swa"] = f"a share of {recipe.swa:g} of {epochs} epochs is less than one, and there is nothing to average"
     if recipe.mix is None:
         found["mix_alpha"] = "nothing is mixed; it is for mix=mixup, cutmix or both"
     if recipe.epochs is not None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rungbook.errors import UsageError
 from rungbook.learner.buffers import update_statistics
 from rungbook.learner.callbacks.average import Average
 
@@ -23,11 +22,10 @@ class SWA(Average):
     rate stays high meanwhile (constant, or going up and down): with one that ends near 0 the weights to average lie close together.
 
     Args:
-        share: last share of the fit, above 0 and below 1.
+        share: last share of the fit, above 0 and below 1; of less than an epoch the mean is the last weights alone.
 
     Raises:
         ValueError: another share.
-        UsageError: E202, when fit begins: the share is less than an epoch.
     """
 
     def __init__(self, share: float = 0.25) -> None:
@@ -46,9 +44,6 @@ class SWA(Average):
         super().before_fit(learner)
         self.count, self._parameters = 0, sum(1 for _ in learner.model.parameters())
         self._first = first_epoch(learner.plan.epochs, self.share)
-        if self._first >= learner.plan.epochs > 0:
-            message = f"swa={self.share:g} of {learner.plan.epochs} epochs is less than one: there is nothing to average."
-            raise UsageError("E202", message, f"swa={min(0.75, math.ceil(100 / learner.plan.epochs) / 100):g} or more epochs")
 
     def before_validate(self, learner: Learner) -> None:
         """The epoch's weights enter the mean; after the last epoch it is the mean that is judged."""
