@@ -17,7 +17,6 @@ from rungbook.data.feed import Feed
 from rungbook.errors import DataError, UsageError
 from rungbook.learner.callbacks import Mix
 from rungbook.learner.callbacks.mix import cutmix, mixup
-from rungbook.learner.contract import check_callback
 from rungbook.learner.learner import Learner
 from rungbook.learner.random_state import keyed_numbers
 
@@ -288,12 +287,6 @@ def test_wrong_arguments(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as error:
         Mix(**wrong)
     assert error.value.code == "E202"
-
-
-def test_it_keeps_the_promises_of_callbacks() -> None:
-    check_callback(lambda: Mix("mixup"))
-    data = lambda: (pictures(40), pictures(16, shuffle=False))
-    check_callback(lambda: Mix("both"), lambda callbacks: learner(cnn(), data(), optimizer=torch.optim.Adam, callbacks=callbacks))
 
 
 def test_bf16_and_the_tape() -> None:

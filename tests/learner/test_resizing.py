@@ -16,7 +16,6 @@ from rungbook.errors import UsageError
 from rungbook.learner.callback import Callback
 from rungbook.learner.callbacks import Mix, Resizing
 from rungbook.learner.callbacks.resizing import resized
-from rungbook.learner.contract import check_callback
 from rungbook.learner.learner import Learner
 
 
@@ -99,10 +98,6 @@ def test_it_comes_before_mixing() -> None:
 
     make(Mix("cutmix"), Resizing((8, 16)), Late("before_batch", note)).fit(2)
     assert sides == [8, 8, 8, 16, 16, 16], "between the two, images have their new size already"
-
-
-def test_it_keeps_the_promises_of_callbacks() -> None:
-    check_callback(lambda: Resizing((8,)), lambda callbacks: make(*callbacks, optimizer=torch.optim.Adam))
 
 
 def fixed() -> nn.Module:
