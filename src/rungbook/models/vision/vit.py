@@ -99,7 +99,7 @@ class VisionTransformer(nn.Module):
     Shape: (B, in_channels, H, W) -> (B, num_classes) logits.
 
     Raises:
-        ValueError: patches that do not fill the image (UsageError E202), heads that do not share the width, an unknown `pool` or `positions`.
+        ValueError: patches that do not fill the image (UsageError E202), heads that do not share the width, unknown `pool` or `positions`.
     """
 
     def __init__(
