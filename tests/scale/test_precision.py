@@ -255,6 +255,41 @@ def test_tied_weights_have_one_copy() -> None:
     torch.testing.assert_close(model[0].weight, untied[0].weight, rtol=1e-2, atol=1e-3)
 
 
+class TwoBiases(nn.Module):
+    """Two weights whose gradients autograd gives as one tensor, and one whose gradient it gives turned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(6, 2, bias=False)
+        self.a, self.b = nn.Parameter(torch.zeros(16, 2)), nn.Parameter(torch.zeros(16, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + (self.a + self.b)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_gradients_are_of_their_own_and_in_order(precision: str) -> None:
+    ends = []
+    for named in (precision, "fp32"):
+        data = (feed(*rows(48)), None)
+        ours = learner(TwoBiases(), data, optimizer=torch.optim.Adam, lr=0.1, precision=make_precision(named)).fit(1)
+        assert ours.model.a.equal(ours.model.b)
+        ends.append(together(parameters(ours.model)))
+    torch.testing.assert_close(ends[0], ends[1], rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_filters_that_lie_pixel_by_pixel(precision: str) -> None:
+    ends = []
+    for channels_last in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(96, 2))
+        options = {"optimizer": torch.optim.Adam, "lr": 0.01, "precision": make_precision(precision), "channels_last": channels_last}
+        ends.append(together(parameters(learner(model, (feed(*images()), None), **options).fit(1).model)))
+    torch.testing.assert_close(ends[0], ends[1], rtol=2e-2, atol=5e-3)
+
+
 def test_bfloat16_by_hand_needs_no_scale() -> None:
     casting = HalfByHand(static_scale(1.0), torch.bfloat16)
     ours = learner(cnn(), (feed(*images()), feed(*images(24, seed=1), shuffle=False)), lr=0.1, precision=casting)

@@ -19,22 +19,15 @@ Make = Callable[..., torch.optim.Optimizer]
 
 
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
-    """The trained weights of two dimensions or more, without those of embeddings and without the last one, which gives the outputs.
+    """The weights of two dimensions or more, without those of embeddings and without the last one, which gives the outputs.
 
     Weights are told by their names (weight, in_proj_weight, weight_ih_l0): a class token or a table of positions is none.
-
-    Raises:
-        UsageError: E202, there are none.
     """
     found: dict[nn.Parameter, None] = {}
     for module in model.modules():
         if not hasattr(module, "num_embeddings"):  # torch's embedding or a twin of it
             found |= {p: None for name, p in module.named_parameters(recurse=False) if "weight" in name and p.ndim >= 2}
-    hidden = [p for p in list(found)[:-1] if p.requires_grad]
-    if not hidden:
-        message = f"Muon moves the matrices of hidden layers, and {type(model).__name__} has none: only one that gives the outputs."
-        raise UsageError("E202", message, "optimizer=adamw")
-    return hidden
+    return list(found)[:-1]
 
 
 class SplitOptimizer(torch.optim.Optimizer):
@@ -48,13 +41,18 @@ class SplitOptimizer(torch.optim.Optimizer):
         model: whose `hidden_weights` go to the first; without it every weight of two dimensions or more does. The Learner passes its own.
 
     Raises:
-        UsageError: E202, the model has no hidden weights.
+        UsageError: E202, none of the weights is a hidden one of the model.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, *, hidden: Make, rest: Make, model: nn.Module | None = None) -> None:
         listed = list(params)
         groups = listed if listed and isinstance(listed[0], dict) else [{"params": listed}]
         chosen = None if model is None else {id(p) for p in hidden_weights(model)}
+        if chosen is not None and not any(id(p) in chosen for group in groups for p in group["params"]):
+            message = (
+                f"Muon moves the matrices of hidden layers; {type(model).__name__} has none to train but the one that gives the outputs."
+            )
+            raise UsageError("E202", message, "optimizer=adamw")
         self.parts: list[torch.optim.Optimizer] = []
         self._stands_for: dict[Tensor, Tensor] = {}
         joined: list[dict[str, Any]] = []

@@ -22,7 +22,7 @@ from rungbook.learner.casting import Casting
 from rungbook.learner.memory import Memory
 
 GIVE_UP = 40
-"""Steps left out in a row after which the scale is not to blame: halved so often, 65,536 is below the smallest float16 number."""
+"""Steps left out in a row after which the scale is not to blame: halved so often, 65,536 is the smallest float16 number."""
 
 
 class LossScale:
@@ -108,13 +108,14 @@ class Scaled(Casting):
         """
         scale = self.scale.to(loss.device).value
         found = torch.autograd.grad(loss * scale, list(self.sources(params)), allow_unused=True)
-        pairs = [(p, g.to(p.dtype)) for p, g in zip(params, found, strict=True) if g is not None]
-        gradients = [g for _, g in pairs]
+        with_gradient = [p for p, g in zip(params, found, strict=True) if g is not None]
+        # each its own memory, in the layout of its weight: autograd may give one tensor for two, or another order
+        gradients = [torch.empty_like(p).copy_(g) for p, g in zip(params, found, strict=True) if g is not None]
         torch._foreach_mul_(gradients, weight / scale)
         overflowed = ~torch.stack([g.isfinite().all() for g in gradients]).all()
         self._overflowed = overflowed if self._overflowed is None else self._overflowed | overflowed
-        for p, g in pairs:
-            p.grad = g if p.grad is None else p.grad + g
+        for p, g in zip(with_gradient, gradients, strict=True):
+            p.grad = g if p.grad is None else p.grad.add_(g)
 
     def end_step(self) -> Tensor | None:
         """Whether the step is to be left out; the scale learns of it."""
@@ -127,7 +128,7 @@ class Scaled(Casting):
         """Refuse to go on where no scale helps.
 
         Raises:
-            NotFinite: E501, so many steps in a row were left out that the gradients themselves are not finite.
+            NotFinite: E501, `GIVE_UP` steps in a row were left out: the gradients themselves are not finite.
         """
         if int(self.scale.bad) >= GIVE_UP:
             message = f"Gradients overflowed in {int(self.scale.bad)} steps in a row, also at a loss scale of {float(self.scale.value):g}."
