@@ -50,7 +50,7 @@ class SplitOptimizer(torch.optim.Optimizer):
         chosen = None if model is None else {id(p) for p in hidden_weights(model)}
         if chosen is not None and not any(id(p) in chosen for group in groups for p in group["params"]):
             message = (
-                f"Muon moves the matrices of hidden layers; {type(model).__name__} has none to train but the one that gives the outputs."
+                f"Muon moves the matrices of hidden layers; {type(model).__name__} has none to train but that of the outputs."
             )
             raise UsageError("E202", message, "optimizer=adamw")
         self.parts: list[torch.optim.Optimizer] = []

@@ -64,7 +64,8 @@ class Recipe(Settings):
         class_weights: balanced weights each class by 1 / its frequency.
         patience: epochs without a better valid loss before stopping, or none.
         ema: decay of an average of the weights, or none.
-        swa: last share of the fit, at the ends of whose epochs weights are averaged (Izmailov 2018), or none.
+        swa: last share of the fit, at the ends of whose epochs weights are averaged (Izmailov 2018), or none; with final=best the mean is
+            taken only if no epoch before was better on valid.
         lookahead: steps after which weights go back half of the way (Zhang 2019), or none.
         sam: how far away the worst weights nearby are looked for (Foret 2021), or none.
         clip_value: largest number in a gradient, or none.

@@ -19,7 +19,8 @@ class SWA(Average):
     """Ends training with the mean of the weights at the ends of the last epochs, its batch norm statistics taken anew.
 
     The weights when the last share of the fit begins count as the first. The mean is judged once, after the last epoch. In the paper the
-    rate stays high meanwhile (constant, or going up and down): with one that ends near 0 the weights to average lie close together.
+    rate stays high meanwhile (constant, or going up and down): with one that ends near 0 the weights to average lie close together. Beside
+    `KeepBest` training ends with the mean only if no epoch before was better on valid.
 
     Args:
         share: last share of the fit, above 0 and below 1; of less than an epoch the mean is the last weights alone.
