@@ -32,6 +32,7 @@ BESIDE = ("aux1.", "aux2.")
 """Beginnings of names that a model may go without: GoogLeNet's other classifiers, used in training only."""
 BESIDE_LAST = re.compile(r"aux[12]\.fc2\.(weight|bias)")
 """Those of them that depend on the number of classes."""
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 POSITIONS = "pos_embedding"
 
 
@@ -189,8 +190,10 @@ def _shapes(state: dict[str, Tensor], head: str) -> dict[str, torch.Size]:
 def _fitting(weights: dict[str, Tensor]) -> Iterator[tuple[str, dict[str, torch.Size]]]:
     """Image models of the registry whose bodies have these names and shapes, whatever the head; with those of the body."""
     family: dict[str, bool] = {}
+    learned = sum(v.numel() for k, v in weights.items() if not k.startswith(BESIDE) and not k.endswith(BUFFERS))
     for name, entry in MODELS.items():
-        if entry.inputs != "image":
+        # no head is more than half of its model, whatever the classes; to make a large model takes seconds
+        if entry.inputs != "image" or (entry.counted and not entry.counted / 2 < learned < 2 * entry.counted):
             continue
         if entry.where not in family:  # the small form is made in no time, and its parts are called the same
             small = create_model(name, **entry.small)

@@ -122,7 +122,7 @@ def run_to_transformers(run: str | Path, folder: str | Path) -> Path:
         raise UsageError("E204", f"{run} has no finished model.", f"Continue it: rung resume {Path(run).name}")
     state, files = checkpoint.read(final)
     card = json.loads(files["model.json"])
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in card["options"].items()}
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card["options"].items()}
     model = new_model(card["model"], **options)
     model.load_state_dict(state["model"])
     if options.pop("head", "linear") != "linear":

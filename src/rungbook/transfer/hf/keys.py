@@ -102,7 +102,7 @@ KINDS: dict[str, Kind] = {
             (r"layer(\d)\.(\d+)\.bn(\d)\.(.+)", r"resnet.encoder.stages.<\1>.layers.\2.layer.<\3>.normalization.\4"),
             (r"layer(\d)\.(\d+)\.downsample\.0\.(.+)", r"resnet.encoder.stages.<\1>.layers.\2.shortcut.convolution.\3"),
             (r"layer(\d)\.(\d+)\.downsample\.1\.(.+)", r"resnet.encoder.stages.<\1>.layers.\2.shortcut.normalization.\3"),
-            (r"fc\.(.+)", r"classifier.1.\1"),
+            (r"fc\.(weight|bias)", r"classifier.1.\1"),
         ),
         options={
             "block": lambda c: c.get("layer_type", "bottleneck"),
@@ -132,7 +132,7 @@ KINDS: dict[str, Kind] = {
             (r"encoder\.layers\.encoder_layer_(\d+)\.mlp\.0\.(.+)", r"vit.encoder.layer.\1.intermediate.dense.\2"),
             (r"encoder\.layers\.encoder_layer_(\d+)\.mlp\.3\.(.+)", r"vit.encoder.layer.\1.output.dense.\2"),
             (r"encoder\.ln\.(.+)", r"vit.layernorm.\1"),
-            (r"heads\.head\.(.+)", r"classifier.\1"),
+            (r"heads\.head\.(weight|bias)", r"classifier.\1"),
         ),
         options={
             "width": lambda c: c.get("hidden_size", 768),
