@@ -140,7 +140,6 @@ def test_mixup_on_tables_of_classes_and_numbers(rung: Rung) -> None:
         ("lenet epochs=2 sizes=14,28", "LeNet does not take images of 14 x 14"),
         ("digits epochs=2 sizes=5,6,8", "3 sizes in 2 epochs"),
         ("digits compile=true activation_checkpointing=true", "A compiler chooses itself"),
-        ("digits channels_last=true scratch=all", "channels_last goes with torch's own autograd"),
         ("digits activation_checkpointing=true scratch=autograd", "activation_checkpointing goes with"),
         ("digits mix_alpha=0.5", "nothing is mixed"),
         ("lenet activation_checkpointing=true", "LeNet has no stack of blocks"),

@@ -32,7 +32,6 @@ class Memory:
 
 _UNDER_A_TAPE = {
     "compile": "a compiled model hides its operations from the tape",
-    "channels_last": "gradients of the tape lie channel by channel, and fused optimisers go through both in the order of memory",
     "activation_checkpointing": "only torch's own autograd computes a block again",
 }
 

@@ -42,11 +42,10 @@ def refuse_pairs(recipe: Recipe) -> None:
 
 
 def _refuse_memory(recipe: Recipe) -> None:
-    """Refuse ways to use memory that do not go with a tape or with each other; the Learner has the reasons too."""
-    for name in ("channels_last", "activation_checkpointing"):
-        if getattr(recipe, name) and {"autograd", "all"} & set(recipe.scratch):
-            message = f"{name} goes with torch's own autograd; scratch=autograd takes gradients by its own tape."
-            raise UsageError("E202", message, f"scratch=layers,functions,losses,optim,loader {name}=true")
+    """Refuse computing activations again where a tape or a compiler is at work; the Learner has the reasons too."""
+    if recipe.activation_checkpointing and {"autograd", "all"} & set(recipe.scratch):
+        message = "activation_checkpointing goes with torch's own autograd; scratch=autograd takes gradients by its own tape."
+        raise UsageError("E202", message, "scratch=layers,functions,losses,optim,loader activation_checkpointing=true")
     if recipe.compile and recipe.activation_checkpointing:
         fix = "activation_checkpointing=true compile=false"
         raise UsageError("E202", "A compiler chooses itself what to compute again on the way back.", fix)
