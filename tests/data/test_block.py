@@ -275,6 +275,30 @@ def test_items_that_are_not_there(tmp_path: Path) -> None:
         Items.from_files(["cat/000.png"] * 2, root=tmp_path / "photos")
 
 
+def test_files_from_anywhere(tmp_path: Path) -> None:
+    """Names are relative where they can be; a list may mix folders."""
+    files = [*folder(tmp_path / "one", each=10).glob("*/*"), *folder(tmp_path / "two", each=10, seed=70).glob("*/*")]
+    data = Items.from_files(files, root=tmp_path / "one").split_by_share(0.2).label_by_folder().data()
+    together = {n for part in data.splits() for n in names(data, part)}
+    assert {"cat/000.png", (tmp_path / "two" / "cat" / "000.png").as_posix()} <= together
+    assert len(together) == 40
+
+
+def test_a_recipe_trains_on_it(tmp_path: Path) -> None:
+    """What the library does with a folder it does with any chain: classes and numbers."""
+    from rungbook.recipes.once import train_once
+    from rungbook.recipes.recipe import Recipe
+
+    for i in range(48):
+        save(tmp_path / f"{'dark' if i % 2 else 'light'}_{i}.png", np.full((12, 12, 3), (40 if i % 2 else 200) + i % 7, np.uint8))
+    split = Items.from_folder(tmp_path).split_by_share(0.25, 0.25)
+    recipe = Recipe(model="conv_net", epochs=6, batch_size=8, lr=0.01)
+    classes = split.label_by_name("^[a-z]+").images(augment="flip").data(batch_size=8)
+    assert train_once(recipe, classes).learner.validate()["accuracy"] == 1.0
+    numbers = split.label_by_function(lambda file: 1.5 if file.name.startswith("dark") else -1.5, name="shade").data(batch_size=8)
+    assert train_once(recipe, numbers).learner.validate()["r2"] > 0.5
+
+
 def test_unreadable_train_class_is_named(tmp_path: Path) -> None:
     """Folders that name the class in train and valid, whose training files all turn out broken."""
     folder(tmp_path, part="train", classes=("cat", "dog", "fox"))

@@ -207,7 +207,7 @@ class Items:
             seed: of the shares.
 
         Raises:
-            DataError: E105 a list is missing or names a file that is not there; E118 of no kind.
+            DataError: E105 a list is missing or names a file that is not there, E106 it is no text, E107 it is empty.
             UsageError: E202 a file is in two lists.
         """
         self._unsplit()
@@ -292,7 +292,7 @@ class Items:
         for cell, value in zip(columns[file], columns[label], strict=True):
             if (i := finder.find(str(cell))) is None:
                 unknown.append(str(cell))
-            elif found.setdefault(i, value) != value:
+            elif str(found.setdefault(i, value)) != str(value):
                 raise DataError("E102", f"{table} has two labels for {cell}: {found[i]} and {value}.", "Correct one of the rows")
         lacking = [i for i in range(len(self.files)) if i not in found]
         if lacking and (missing == "refuse" or not found):

@@ -50,8 +50,9 @@ class Layout:
     target: str = "value"
 
     def name(self, i: int) -> str:
-        """File `i` relative to the root, with forward slashes."""
-        return self.files[i].relative_to(self.root).as_posix()
+        """File `i` relative to the root where it lies below it, with forward slashes."""
+        file = self.files[i]
+        return (file.relative_to(self.root) if file.is_relative_to(self.root) else file).as_posix()
 
 
 def find_layout(path: Path) -> Layout:

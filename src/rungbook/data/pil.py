@@ -209,6 +209,9 @@ def _pixels(image: Image.Image, notes: list[str]) -> np.ndarray:
     if mode in ("1", "L"):
         return np.asarray(image.convert("L"))
     rgb = np.asarray(image.convert("RGB"))
+    few = rgb[::16, ::16]
+    if (few != few[..., :1]).any():  # colour, as most are: the rest need not be looked through
+        return rgb
     grey = rgb[..., 0]
     if np.array_equal(grey, rgb[..., 1]) and np.array_equal(grey, rgb[..., 2]):
         return np.ascontiguousarray(grey)
