@@ -23,6 +23,8 @@ Augment = Callable[[Tensor, Tensor, int, int], Tensor]
 
 CHUNK_BYTES = 1 << 20
 """Batches are gathered together up to this size: fewer calls, still within a core's cache (benchmarks/bench_feed.py)."""
+AUGMENTED_BYTES = 4 << 20
+"""The same where they are augmented: that takes many calls, which cost more than the cache saves (benchmarks/bench_augment.py)."""
 WORKER_TIMEOUT = 120.0
 """Seconds without a batch after which a worker process counts as hung."""
 
@@ -237,12 +239,12 @@ class Feed:
             yield index, self.source.fetch(index if self.shuffle else slice(a, b)), count
 
     def _together(self) -> int:
-        """How many batches to gather at once: as many as fit `CHUNK_BYTES`."""
+        """How many batches to gather at once: as many as fit `CHUNK_BYTES`, or `AUGMENTED_BYTES`."""
         if not self.source.in_memory or not self.samples or isinstance(self.source, RaggedSource):
             return 1  # ragged batches are padded each to its own longest
         x, _ = self.source.fetch(slice(0, 1))
         width = sum(t.numel() * t.element_size() for t in (x if isinstance(x, tuple) else (x,)))
-        return max(1, CHUNK_BYTES // max(1, width * self.batch_size))
+        return max(1, (AUGMENTED_BYTES if self.augment else CHUNK_BYTES) // max(1, width * self.batch_size))
 
     def _cut(self, x: Inputs, y: Tensor) -> Iterator[Batch]:
         """Batches out of a group: `batch_size` each, the group's last takes a single sample left over."""

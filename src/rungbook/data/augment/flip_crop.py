@@ -34,10 +34,9 @@ class FlipCrop(Step):
 
     def _draw(self, samples: Tensor, epoch: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Whether each sample is mirrored, and by how many rows and columns its crop is off the middle; (B,) each."""
-        mirrored, row, column = draws.uniform(seed, epoch, (FLIP, ROW, COLUMN), samples)
-        places = 2 * self.padding + 1
-        off = [(u * places).long() - self.padding for u in (row, column)]
-        return (mirrored < 0.5) & self.flip, *off
+        u = draws.uniform(seed, epoch, (FLIP, ROW, COLUMN), samples)
+        down, right = (u[1:] * (2 * self.padding + 1)).long() - self.padding
+        return u[0] < (0.5 if self.flip else 0.0), down, right
 
     def __call__(self, x: Tensor, samples: Tensor, epoch: int, seed: int) -> Tensor:
         """Stored images (B, C, H, W), any type, and their sample numbers (B,) -> changed images of the same shape and type."""

@@ -85,10 +85,8 @@ class Grid:
         left, above = u.floor(), v.floor()
         right_share, below_share = ((a - b).to(x.dtype)[:, None] for a, b in ((u, left), (v, above)))
         columns = self._into(left, 1), self._into(left + 1, 1)
-        upper, lower = (
-            torch.lerp(*(self._pick(x, column, row) for column in columns), right_share)
-            for row in (self._into(above, 0), self._into(above + 1, 0))
-        )
+        rows = self._into(above, 0), self._into(above + 1, 0)
+        upper, lower = (torch.lerp(self._pick(x, columns[0], row), self._pick(x, columns[1], row), right_share) for row in rows)
         return torch.lerp(upper, lower, below_share)
 
     def _into(self, at: Tensor, axis: int) -> Tensor:
@@ -143,16 +141,18 @@ def affine(
         scale: how many times larger.
         shear: by how much x grows with y, and y with x.
     """
-    values = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=torch.float64) for v in (turn, *shift, scale, *shear)))
-    angle, right, down, scale, by_y, by_x = (v.reshape(-1) for v in values)
+    given = (turn, *shift, scale, *shear)
+    device = next((v.device for v in given if isinstance(v, Tensor)), None)
+    values = torch.broadcast_tensors(*(torch.as_tensor(v, dtype=torch.float64, device=device) for v in given))
+    angle, right, down, larger, by_y, by_x = (v.reshape(-1) for v in values)
     angle = angle * (math.pi / 180)
     cos, sin = angle.cos(), angle.sin()
     turned = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)  # y points down: what turns a place back turns an image forth
-    one = torch.ones_like(scale)
+    one = torch.ones_like(larger)
     sheared = torch.stack([one, by_y, by_x, one], 1).view(-1, 2, 2)
-    matrix = identity(len(scale), scale.device)
-    matrix[:, :2, :2] = turned @ torch.linalg.inv(sheared) / scale[:, None, None]
-    middle = torch.tensor([size[1] / 2, size[0] / 2], dtype=torch.float64, device=scale.device)
+    matrix = identity(len(larger), larger.device)
+    matrix[:, :2, :2] = turned @ torch.linalg.inv(sheared) / larger[:, None, None]
+    middle = torch.tensor([size[1] / 2, size[0] / 2], dtype=torch.float64, device=larger.device)
     moved = middle + torch.stack([right, down], 1)  # where the middle comes to lie
     matrix[:, :2, 2] = middle - (matrix[:, :2, :2] @ moved[:, :, None])[:, :, 0]
     return matrix
