@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rungbook.errors import UsageError
 from rungbook.learner.callbacks import ActivationStats
-from rungbook.learner.callbacks.activations import LayerRecord
+from rungbook.learner.callbacks.activations import LayerRecord, _counts
 from rungbook.learner.contract import check_callback
 from rungbook.learner.hooks import Hooks
 from rungbook.learner.learner import Learner
@@ -216,3 +216,15 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = learner(compile=True, callbacks=[ActivationStats()])
     with pytest.raises(UsageError, match="compiled"):
         compiled.fit(1)
+
+
+def test_both_ways_of_counting_agree() -> None:
+    """On the CPU bins are counted by their numbers, elsewhere by a histogram of them; what is no number is in none."""
+    x = torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    x[:4] = torch.tensor([math.nan, math.inf, -math.inf, 1.0])
+    low, high = torch.tensor(-1.0), torch.tensor(1.0)
+    found = _counts(x, low, high, 16)
+    other = torch.histc((x - low).mul(16 / 2).clamp(0, 15), 16, 0, 16)
+    assert found.tolist() == other.tolist()
+    assert found.sum() == 4999
+    assert found[0] > 5 * found[1], "what lies beyond is in the outermost bins"

@@ -140,16 +140,15 @@ class ActivationStats(Callback):
     @torch.no_grad()
     def _add(self, name: str, x: Tensor, row: int) -> None:
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        std, mean = torch.std_mean(x, correction=0)
+        mean = x.mean()
+        std = (x - mean).square_().mean().sqrt()  # several times as fast as torch.std_mean on a CPU
         if name not in self._sums:
             self._sums[name] = torch.zeros(self.rows, _BINS + self.bins, dtype=x.dtype, device=x.device)
             self._calls[name] = [0] * self.rows
             self._ends[name] = self._around(mean, std)
-        low, high = self._ends[name]
-        place = ((x - low) / (high - low)).clamp_(0, 1)  # what lies beyond goes into the outermost bins
-        dead = (x.abs() <= self.near_zero).sum()
-        counts = torch.histc(place, self.bins, 0, 1)
-        self._sums[name][row] += torch.cat([torch.stack([mean, std, dead / x.numel()]), counts / x.numel()])
+        dead = x.abs().le_(self.near_zero).mean()
+        counts = _counts(x, *self._ends[name].unbind(), self.bins)
+        self._sums[name][row] += torch.cat([torch.stack([mean, std, dead]), counts / x.numel()])
         self._calls[name][row] += 1
 
     def _around(self, mean: Tensor, std: Tensor) -> Tensor:
@@ -220,3 +219,11 @@ class ActivationStats(Callback):
         self._sums = {name: t.clone() for name, t in state["sums"].items()}
         self._ends = {name: t.clone() for name, t in state["ends"].items()}
         self._calls = {name: list(calls) for name, calls in state["calls"].items()}
+
+
+def _counts(x: Tensor, low: Tensor, high: Tensor, bins: int) -> Tensor:
+    """How many numbers lie in each bin; what lies beyond goes into the outermost ones, what is no number into none."""
+    place = (x - low).mul_(bins / (high - low)).clamp_(0, bins - 1)
+    if x.device.type == "cpu":  # several times as fast as histc, but on other devices it waits for them
+        return torch.bincount(place.nan_to_num_(bins).int().flatten(), minlength=bins + 1)[:bins]
+    return torch.histc(place, bins, 0, bins)
