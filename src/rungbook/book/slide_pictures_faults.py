@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from rungbook.book.slide_table import PICTURES, descend, draw, few_cars, figure, measured, picture, seeded
+from rungbook.data.augment.flip_crop import FlipCrop
 from rungbook.data.bundled import frame_of
-from rungbook.data.transforms import FlipCrop
 from rungbook.data.worlds.registry import make_world
 from rungbook.models.tabular.mlp import MLP
 from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, number, sheet

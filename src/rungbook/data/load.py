@@ -60,7 +60,7 @@ def load_data(
         keep: columns the audit must not leave out.
         log: for tables, whether a number is modelled in the logarithm; "auto" where it is positive and strongly skewed.
         image_size: side in pixels, for images.
-        augment: "flip_crop" for random flips and crops of training images, or None.
+        augment: random changes of training images, as "flip_crop" or "randaugment(m=5)+erase" (`data.augment.named`), or None.
         strict: whether an unreadable file or row is an error instead of left out.
         audit: whether arrays are looked through for copies; other sources always are.
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from rungbook.data.data import Data
-from rungbook.recipes.recipe import Recipe, recipe
+from rungbook.recipes.recipe import Changes, Recipe, augmentation, recipe
 from rungbook.recipes.settings import Count, NotBelow, Rate, Share, Widths
 
 
@@ -30,12 +30,12 @@ class Images(Recipe):
     dropout: Share = 0.3
     ema: Share | None = 0.99
     widths: Widths = (16, 32, 64, 128)
-    augment: bool = True
+    augment: Changes | None = True
     strict: bool = False
 
     def source_options(self) -> dict[str, Any]:
         """Size, augmentation, strictness."""
-        return {"image_size": self.image_size, "augment": "flip_crop" if self.augment else None, "strict": self.strict}
+        return {"image_size": self.image_size, "augment": augmentation(self.augment), "strict": self.strict}
 
 
 class _OwnTable(Recipe):

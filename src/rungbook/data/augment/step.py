@@ -40,6 +40,8 @@ class Step:
     def together(self, scene: Scene, samples: Tensor, epoch: int, seed: int) -> Scene:
         """Images changed, and their masks and boxes moved along."""
         images = self(scene.images, samples, epoch, seed)
+        if scene.masks is None and scene.boxes is None:
+            return replace(scene, images=images)
         H, W = scene.images.shape[2:]
         grid = self.grid(samples, epoch, seed, (H, W))
         return replace(scene, images=images) if grid is None else scene.moved(grid, images)
