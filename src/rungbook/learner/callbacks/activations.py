@@ -51,8 +51,8 @@ class LayerRecord:
 class ActivationStats(Callback):
     """Records the outputs of layers in training: `stats = learner.watch()`, then `learner.fit(...)`, then `stats.records()`.
 
-    Only training counts, and of a step made of several batches the first. A layer called several times is averaged over its calls. When there is no row left, neighbouring
-    rows are averaged, and each then stands for twice as many steps.
+    Only training counts, and of a step made of several batches the first. A layer called several times is averaged over its calls. When
+    there is no row left, neighbouring rows are averaged, and each then stands for twice as many steps.
 
     Args:
         layers: which, see `rungbook.learner.hooks.choose_layers`; None: each layer that computes something and has no layers inside.
@@ -147,7 +147,8 @@ class ActivationStats(Callback):
             self._calls[name] = [0] * self.rows
             self._ends[name] = self._around(mean, std)
         dead = x.abs().le_(self.near_zero).mean()
-        counts = _counts(x, *self._ends[name].unbind(), self.bins)
+        low, high = self._ends[name]
+        counts = _counts(x, low, high, self.bins)
         self._sums[name][row] += torch.cat([torch.stack([mean, std, dead]), counts / x.numel()])
         self._calls[name][row] += 1
 
