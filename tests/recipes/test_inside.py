@@ -18,6 +18,7 @@ from rungbook.learner.hooks import Hooks
 from rungbook.learner.learner import Learner
 from rungbook.plot.style import Picture
 from rungbook.recipes import judge, session
+from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.ending import Stopped
 from rungbook.recipes.prepare import LSUV_SAMPLES, make_model, prepare_data
 from rungbook.recipes.recipe import RECIPES, Recipe, load_recipes
@@ -117,6 +118,9 @@ def test_what_excludes_each_other(tmp_path: Path) -> None:
         recipe(init="lsuv", weights=str(weights)).check()
     with pytest.raises(UsageError, match="watch looks into the layers"):
         recipe(watch=True, compile=True).check()
+    several = next(cls for cls in RECIPES.values() if issubclass(cls, Contrast) and cls.variants)
+    with pytest.raises(UsageError, match="watch shows the layers of one training"):
+        several(watch=True).check()
 
 
 def test_both_are_off_and_named_on_the_command_line(rung: Rung) -> None:

@@ -44,6 +44,9 @@ class Contrast(Recipe, Study):
         if clash := sorted(varied & self.chosen()):
             message = f"{clash[0]} is what {self.name} compares: {'; '.join(self.variants)}."
             raise UsageError("E202", message, f"Leave out {clash[0]}=...")
+        if self.watch:
+            message = f"watch shows the layers of one training; {self.name} makes {len(self.variants)} for each seed."
+            raise UsageError("E202", message, "Leave out watch=...")
 
     def find(self, say: Say, *, pictures: bool = False) -> Found:
         """Train every variant on the same samples."""
