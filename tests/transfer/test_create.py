@@ -13,7 +13,8 @@ from zoo import MODELS, made
 import rungbook
 from rungbook.data.local import cifar10_grids
 from rungbook.errors import RungError
-from rungbook.transfer.create import create_model, normalisation_for
+from rungbook.transfer.create import create_model
+from rungbook.transfer.normalisation import normalisation_for
 from rungbook.transfer.published import IMAGENET
 from rungbook.transfer.sources import find, is_place
 

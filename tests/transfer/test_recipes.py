@@ -229,3 +229,9 @@ def test_published_weights_by_their_default_name(rung: Rung, photos: Path, real_
     answer = rung(f"train {photos} model=cifar_resnet20 pretrained=true image_size=16 freeze=body epochs=1 threads=1 --json")
     assert answer.code == 0, answer.err
     assert "cifar10 of cifar_resnet20 (akamaster/pytorch_resnet_cifar10)" in answer.text
+
+
+def test_models_with_published_weights_are_told_in_the_list(rung: Rung) -> None:
+    listed = rung("list models --json").json["models"]
+    assert listed["resnet50"].endswith("; pretrained=imagenet1k_v1 or imagenet1k_v2")
+    assert "pretrained" not in listed["nin"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -12,9 +10,10 @@ from rungbook.data.data import Data
 from rungbook.data.images import ImageEncoder
 from rungbook.errors import DataError, UsageError
 from rungbook.learner.callback import Callback
-from rungbook.transfer.create import Pretrained, normalisation_for
+from rungbook.transfer.create import Pretrained
 from rungbook.transfer.fitting import check_demands
 from rungbook.transfer.freezing import Freeze, check_epochs
+from rungbook.transfer.normalisation import normalisation_for, with_normalisation
 from rungbook.transfer.rates import LayerRates
 from rungbook.transfer.sources import Source, find
 
@@ -88,12 +87,7 @@ def normalised(recipe: Recipe, data: Data, record: dict[str, Any] | None = None)
         found = tuple(record.get("mean", ())), tuple(record.get("std", ()))
     if not found or not found[0]:
         return data
-    other = replace(encoder, mean=found[0], std=found[1])
-    feeds = {name: copy(feed) for name, feed in data.splits().items()}
-    for feed in feeds.values():
-        feed.prepare = other.prepare
-    facts = {**data.facts, "mean": list(other.mean), "std": list(other.std)}
-    return replace(data, encoder=other, facts=facts, train=feeds["train"], valid=feeds.get("valid"), test=feeds.get("test"))
+    return with_normalisation(data, *found)
 
 
 def held(recipe: Recipe, model: nn.Module) -> list[Freeze]:
@@ -139,7 +133,5 @@ def describe_origin(recipe: Recipe, model: nn.Module) -> list[str]:
         sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
         learn, every = sum(n for n, learns in sizes if learns), sum(n for n, _ in sizes)
         until = f" until epoch {', '.join(map(str, recipe.unfreeze))}" if recipe.unfreeze else ""
-        lines.append(
-            f"frozen: {recipe.freeze}{until}; {learn:,} of {every:,} parameters learn at first"
-        )
+        lines.append(f"frozen: {recipe.freeze}{until}; {learn:,} of {every:,} parameters learn at first")
     return lines

@@ -12,6 +12,7 @@ from rungbook.models import registry
 from rungbook.models.registry import model_entry
 from rungbook.transfer.fitting import check_demands, fit_weights
 from rungbook.transfer.heads import adapt_head
+from rungbook.transfer.normalisation import normalisation_for
 from rungbook.transfer.published import Channels
 from rungbook.transfer.sources import Source, find
 
@@ -100,14 +101,4 @@ def start_from(model: nn.Module, source: Source, *, new_head: bool = False, imag
     return model
 
 
-def normalisation_for(source: Source, channels: int) -> tuple[Channels, Channels] | None:
-    """Mean and deviation of each channel for images with so many; of grey ones the average over the colours."""
-    if source.normalisation is None:
-        return None
-    mean, std = source.normalisation
-    if len(mean) == channels:
-        return mean, std
-    return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
-
-
-__all__ = ["Pretrained", "create_model", "new_model", "normalisation_for", "start_from", "taken"]
+__all__ = ["Pretrained", "create_model", "new_model", "start_from", "taken"]
