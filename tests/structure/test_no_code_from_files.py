@@ -48,7 +48,7 @@ ALLOWED = {
     ("data/encoders.py", "import_module"): "the modules stand in its own table; a file names a key of it",
     ("data/named.py", "import_module"): "the modules stand in the registries of data sets",
     ("data/worlds/registry.py", "import_module"): "the modules stand in its own table",
-    ("models/registry.py", "import_module"): "the modules stand in its own table; a file names a key of it",
+    ("models/entry.py", "import_module"): "the modules stand in its own table; a file names a key of it",
     ("recipes/mine.py", "exec_module"): "the user's own file, named on the command line; a run's record cannot name one (test_mine)",
 }
 """(file, call) -> reason."""

@@ -10,7 +10,7 @@ from torch import nn
 from rungbook.data.data import Data
 from rungbook.models.vision.fast_cifar import FastCifarNet
 from rungbook.recipes.book.few_images import FewImages
-from rungbook.recipes.recipe import recipe
+from rungbook.recipes.recipe import Changes, recipe
 from rungbook.recipes.settings import Count, Final, NotBelow, Rate, Share, Widths
 
 WHITENED = 5000
@@ -40,7 +40,7 @@ class Cifar10(FewImages):
     lr: Rate = 1e-2
     weight_decay: NotBelow = 0.05
     label_smoothing: Share = 0.1
-    augment: str | None = "flip_crop"
+    augment: Changes | None = "flip_crop"
     final: Final = "last"
     promise: ClassVar[dict[str, dict[str, float]]] = {"cifar10": {"accuracy": 0.85}}
 

@@ -110,7 +110,8 @@ class GoogLeNetRecipe(Network):
     covers: ClassVar[tuple[str, ...]] = ("V06",)
     real: ClassVar[tuple[str, ...]] = (FASHION,)
     full: ClassVar[str] = (
-        "data=fashion-mnist image_size=96 divide=1 epochs=10 batch_size=128 optimizer=sgd momentum=0 weight_decay=0 lr=0.1 schedule=constant"
+        "data=fashion-mnist image_size=96 divide=1 epochs=10 batch_size=128 "
+        "optimizer=sgd momentum=0 weight_decay=0 lr=0.1 schedule=constant"
     )
     model: str = "googlenet"
     divide: Count = 8
@@ -190,8 +191,8 @@ __all__ = [
     "AlexNetRecipe",
     "DenseNetRecipe",
     "GoogLeNetRecipe",
-    "NiNRecipe",
     "Network",
+    "NiNRecipe",
     "ResNetRecipe",
     "VGGRecipe",
     "ViTRecipe",

@@ -44,7 +44,7 @@ def only(data: Data, classes: tuple[str, ...], most: int | None = None) -> Data:
             source, batch_size=whole.batch_size, shuffle=whole.shuffle, seed=whole.seed, prepare=whole.prepare, augment=whole.augment
         )
 
-    feeds = {part: feed(split, most if part == "train" else None) for part, split in data.splits().items()}
+    feeds: dict[str, Any] = {part: feed(split, most if part == "train" else None) for part, split in data.splits().items()}
     mark = f"{data.fingerprint}-{''.join(classes)}-{most}"
     return replace(data, target=ClassTarget(classes), fingerprint=mark, folds=None, **feeds)
 
