@@ -52,6 +52,7 @@ GOOD = {
     "watch": {"true": True, "false": False},
     "image_size": {"32": 32, "none": None},
     "sizes": {"96,128": (96, 128), "": ()},
+    "augment": {"flip_crop": "flip_crop", "randaugment(m=5)+erase": "randaugment(m=5)+erase", "true": True, "false": False, "none": None},
     "tta": {"flip": "flip", "crop": "crop", "flip_crop": "flip_crop", "none": None},
     "checkpoint_seconds": {"0.5": 0.5},
     "data": {"mnist": "mnist"},
@@ -105,7 +106,7 @@ BAD = {
     "checkpoint_seconds": {"0": "above 0"},
     "scratch": {"layer": '"layers", "functions", "losses", "optim", "loader", "autograd" or "all"'},
 }
-FREE = {"data", "model", "device", "weights", "schedule", "mine"}
+FREE = {"data", "model", "device", "weights", "schedule", "mine", "augment"}
 """Fields of which not every value can be judged by its type; `Recipe.check` judges them."""
 
 

@@ -15,6 +15,8 @@ from rungbook.plot.images import to_uint8
 from rungbook.plot.style import CLASSES, Picture, label, sheet
 
 MASK_OPACITY = 0.45
+NAMES_WIDTH = 0.9
+"""Inches that the rows' names take beside the images."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def view_grid(rows: Mapping[str, Sequence[View]], *, side: float = 0.85) -> Pict
         paints += [_nothing] * (columns - len(views))
     first = next(iter(rows.values()))[0].image
     height = side * first.shape[1] / first.shape[2] + (0.18 if any(v.title for views in rows.values() for v in views) else 0)
-    return sheet(paints, _words(rows), columns=columns, size=(side, height))
+    return sheet(paints, _words(rows), columns=columns, size=(side + NAMES_WIDTH / columns, height))
 
 
 def _painter(view: View, name: str) -> Callable[[Axes], None]:
