@@ -19,6 +19,8 @@ from rungbook.data.folder import folder_data, merged_groups
 from rungbook.data.target import NumberTarget
 from rungbook.errors import DataError, RungError, UsageError
 
+covers = ["D03"]
+
 
 def names(data: Data, part: str) -> list[str]:
     feed = data.splits()[part]
