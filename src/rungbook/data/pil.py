@@ -30,7 +30,8 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 256_000_000
 """Bytes of one file."""
 LARGE = 500_000
-"""Pixels from which a JPEG is decoded at a half, a quarter or an eighth where that is enough: smaller ones are decoded in 5 ms or less."""
+"""Pixels from which a JPEG is decoded at a half, a quarter or an eighth where that is enough: 0.2 million take 5 ms whole, 12 million
+take 174 and half of that reduced (benchmarks/bench_folder.py)."""
 KEPT = 2
 """A picture decoded smaller keeps at least so many times the side it will be scaled to: the scaling still averages over pixels."""
 
