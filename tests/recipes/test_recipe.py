@@ -48,6 +48,12 @@ GOOD = {
     "channels_last": {"true": True, "false": False},
     "activation_checkpointing": {"true": True, "false": False},
     "weights": {"w.safetensors": "w.safetensors", "none": None},
+    "pretrained": {"true": "true", "imagenet1k_v2": "imagenet1k_v2", "hf:a/b": "hf:a/b", "none": None},
+    "freeze": {"body": "body", "all_but_norm": "all_but_norm", "norm": "norm", "none": None},
+    "unfreeze": {"2": (2,), "1,2": (1, 2), "": ()},
+    "head": {"linear": "linear", "concat_pool": "concat_pool", "none": None},
+    "layer_decay": {"0.75": 0.75, "none": None},
+    "head_lr": {"10": 10.0, "none": None},
     "init": {"lsuv": "lsuv", "none": None},
     "watch": {"true": True, "false": False},
     "image_size": {"32": 32, "none": None},
@@ -98,6 +104,11 @@ BAD = {
     "compile": {"maybe": "true or false"},
     "channels_last": {"nchw": "true or false"},
     "activation_checkpointing": {"2": "true or false"},
+    "freeze": {"head": '"body", "all_but_norm" or "norm"', "true": '"body"'},
+    "unfreeze": {"0": "1 or more", "half": "a whole number"},
+    "head": {"concat": '"linear" or "concat_pool"', "true": '"linear"'},
+    "layer_decay": {"0": "above 0", "1": "below 1"},
+    "head_lr": {"0": "above 0", "x": "a number"},
     "init": {"lsvu": '"lsuv"', "true": '"lsuv"'},
     "watch": {"layers": "true or false"},
     "image_size": {"0": "1 or more", "28x28": "a whole number"},
@@ -106,7 +117,7 @@ BAD = {
     "checkpoint_seconds": {"0": "above 0"},
     "scratch": {"layer": '"layers", "functions", "losses", "optim", "loader", "autograd" or "all"'},
 }
-FREE = {"data", "model", "device", "weights", "schedule", "mine", "augment"}
+FREE = {"data", "model", "device", "weights", "pretrained", "schedule", "mine", "augment"}
 """Fields of which not every value can be judged by its type; `Recipe.check` judges them."""
 
 
