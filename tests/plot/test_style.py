@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from rungbook.plot import style
 from rungbook.plot.style import Picture, draw, label, number, spoken
@@ -171,6 +174,28 @@ def test_markers_share_their_style_and_look_the_same() -> None:
     assert groups[0]["fill-opacity"] == "0.5"
     markers = [a for t, a in tags if t == "use" and "fill" not in a and "clip-path" not in a and "stroke" not in a]
     assert len(markers) >= 50
+
+
+def test_one_drawing_gives_what_savefig_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    def paint(ax: Axes) -> None:
+        ax.plot([1, 5, 2], label="a line")
+        ax.set(title="A title", xlabel="steps", ylabel="loss")
+        ax.legend()
+
+    once = style.sheet([paint] * 3, "x", columns=2)
+    print_svg, calls = FigureCanvasSVG.print_svg, 0
+
+    def saved(self: FigureCanvasSVG, filename: io.BytesIO, *, metadata: Any = None, **_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            self.figure.savefig(filename, format="svg", transparent=True, metadata=metadata)
+        else:
+            print_svg(self, filename, metadata=metadata)
+
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", saved)
+    assert style.sheet([paint] * 3, "x", columns=2) == once
+    assert calls > 1, "savefig was used"
 
 
 def test_a_sheet_holds_several_axes() -> None:
