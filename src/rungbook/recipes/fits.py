@@ -42,7 +42,7 @@ class Problem:
 
 def fit(problem: Problem) -> dict[str, np.ndarray]:
     """What each method answers for the test rows: probabilities (n, classes), or numbers in the model's units (n,)."""
-    answers = {}
+    answers: dict[str, np.ndarray] = {}
     if problem.linear:
         answers |= {"logistic_regression": _logistic(problem)} if problem.classes else {"ridge": _ridge(problem)}
     return answers | {"random_forest": _forest(problem)}

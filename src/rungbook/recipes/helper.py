@@ -93,7 +93,7 @@ def each(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
     The helper begins now, if there is one that has nothing else to do; what it does not do is done here, when asked for.
 
     Args:
-        function: a function of a module that does not import torch.
+        function: a function of a module, best of one that does not import torch, which the helper would load too.
         items: its arguments; they and the results can be sent to another process.
     """
     helper = _helper if _helper is not None and _helper.give(function, items) else None
