@@ -3,7 +3,7 @@
     python benchmarks/bench_augment.py [--rounds 15] [--images 5120]
 
 The floor is the feed without changes (`index_select`, targets, loader's Python). Microseconds are of CPU time a sample. Beside crop and
-flip stands the same as one gather pixel by pixel, and Pillow image by image as per-image pipelines do it.
+flip stands Pillow, image by image as per-image pipelines do it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from common import Row, Timing, compare, interleave, record, settle
-from rungbook.data import draws
 from rungbook.data.augment.flip_crop import FlipCrop
 from rungbook.data.augment.named import NAMES, named_augment
 from rungbook.data.augment.policy import OPERATIONS, OneOf
-from rungbook.data.augment.step import COLUMN, FLIP, ROW
 from rungbook.data.feed import Augment, Feed, TensorSource
 
 BATCH, SIDE = 256, 32
@@ -34,17 +32,6 @@ def through_feed(x: Tensor, augment: Augment | None) -> Callable[[], int]:
     """One epoch of a Feed, shuffled."""
     feed = Feed(TensorSource(x, torch.zeros(len(x), dtype=torch.int64)), batch_size=BATCH, shuffle=True, augment=augment)
     return lambda: sum(len(y) for _, y in feed)
-
-
-def one_gather(x: Tensor, samples: Tensor, epoch: int, seed: int) -> Tensor:
-    """`FlipCrop()` as a gather pixel by pixel: the same draws, the same images."""
-    B, C, H, W = x.shape
-    mirrored, down, right = draws.uniform(seed, epoch, (FLIP, ROW, COLUMN), samples)
-    row, column = (torch.arange(n) + (u * 9).long()[:, None] - 4 for n, u in ((H, down), (W, right)))
-    row, column = (n - 1 - (n - 1 - at.abs()).abs() for n, at in ((H, row), (W, column)))
-    column = torch.where((mirrored < 0.5)[:, None], W - 1 - column, column)
-    where = ((row * W)[:, :, None] + column[:, None]).view(B, 1, H * W).expand(B, C, H * W)
-    return x.view(B, C, H * W).gather(2, where).view(x.shape)
 
 
 def by_pillow(x: Tensor) -> Callable[[], int]:
@@ -76,9 +63,7 @@ def main() -> None:
     settle()
     n = args.images
     x = torch.randint(0, 256, (n, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(one_gather(x[:BATCH], torch.arange(BATCH), 0, 0), FlipCrop()(x[:BATCH], torch.arange(BATCH), 0, 0))
-
-    fast = {FLOOR: None, "flip_crop": FlipCrop(), "flip_crop, one gather": one_gather, "flip_crop, black padding": FlipCrop(mode="zero")}
+    fast = {FLOOR: None, "flip_crop": FlipCrop(), "flip_crop, black padding": FlipCrop(mode="zero")}
     times = interleave({name: through_feed(x, augment) for name, augment in fast.items()}, rounds=args.rounds)
     crops = compare(times, FLOOR)
     pillow = interleave({FLOOR: through_feed(x, None), "Pillow, image by image": by_pillow(x)}, rounds=7)

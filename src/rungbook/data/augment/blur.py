@@ -94,6 +94,9 @@ class Blur(Step):
     Args:
         p: share of the images.
         low, high: standard deviation in pixels, drawn evenly between.
+
+    Raises:
+        ValueError: they are out of range.
     """
 
     def __init__(self, *, p: float = 0.5, low: float = 0.1, high: float = 2.0) -> None:
@@ -115,6 +118,9 @@ class Noise(Step):
 
     Args:
         sigma: largest standard deviation, of the whole range of values.
+
+    Raises:
+        ValueError: it is negative.
     """
 
     def __init__(self, *, sigma: float = 0.1) -> None:

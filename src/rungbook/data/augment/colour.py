@@ -178,9 +178,18 @@ class Colour(Step):
 
 
 class Grey(Step):
-    """Some images without their colour. Args: p: share of the images."""
+    """Some images without their colour (Chen et al. 2020, arXiv 2002.05709, appendix A: a fifth of them).
+
+    Args:
+        p: share of the images.
+
+    Raises:
+        ValueError: it is not between 0 and 1.
+    """
 
     def __init__(self, *, p: float = 0.2) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"p is {p}; it must be from 0 to 1")
         self.p = p
 
     def __call__(self, x: Tensor, samples: Tensor, epoch: int, seed: int) -> Tensor:

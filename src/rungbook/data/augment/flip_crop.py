@@ -1,8 +1,7 @@
 """Flip and crop, the two changes that need no arithmetic on pixels and so cost little more than copying them.
 
 Krizhevsky, Sutskever, Hinton 2012, section 4.1, used them on ImageNet; padding by 4 before the crop is He et al. 2016, section 4.2, for
-CIFAR-10. A row of the result is a run of neighbouring pixels in a row of the image that has its own continuation and its mirror
-image beside it, so a batch is one `index_select` over runs, which costs less than a gather pixel by pixel.
+CIFAR-10. Both are "which pixel goes where", so together they are one gather.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from rungbook.data import draws
 from rungbook.data.augment.grid import Grid
+from rungbook.data.augment.pixels import where
 from rungbook.data.augment.step import COLUMN, FLIP, ROW, Step
 
 
@@ -47,27 +47,20 @@ class FlipCrop(Step):
         if not x.numel():
             return x
         mirrored, down, right = self._draw(samples, epoch, seed)
-        strips, first, turned = self._strips(x)
-        wide = strips.shape[3]
+        if not p:
+            return where(mirrored, x.flip(3), x)
         row = torch.arange(H, device=x.device) + down[:, None]  # (B, H): where each row of the result comes from
-        inside = H - 1 - (H - 1 - row.abs()).abs() if self.mode == "reflect" else row.clamp(0, H - 1)
-        column = first + turned * mirrored + right + torch.arange(B, device=x.device) * (C * H * wide)
-        start = (inside * wide + column[:, None])[:, None] + torch.arange(C, device=x.device)[:, None] * (H * wide)  # (B, C, H)
-        out = strips.view(-1).unfold(0, W, 1).index_select(0, start.view(-1)).view(B, C, H, W)
-        return out.mul_((row == inside)[:, None, :, None]) if p and self.mode == "zero" else out
-
-    def _strips(self, x: Tensor) -> tuple[Tensor, int, int]:
-        """Each row with all that a window on it may show, where the row begins, and how far from there its mirror image does.
-
-        A reflected row goes there and back again, 0 1 2 3 2 1 0 1, so its mirror image is part of it: 3 2 1 0.
-        """
-        p, last = self.padding, x.shape[3] - 1
-        back = x.flip(3)
-        if self.mode == "zero":
-            black = x.new_zeros(1).expand(*x.shape[:3], p)
-            return torch.cat([black, x, black, *([back, black] if self.flip else [])], 3), p, p + last + 1
-        beyond = [back[..., 1:], x[..., 1 : p + 1]] if self.flip else [back[..., 1 : p + 1]]
-        return torch.cat([back[..., last - p : last], x, *beyond], 3), p, last
+        column = torch.arange(W, device=x.device) + right[:, None]  # (B, W)
+        into = _mirrored_into if self.mode == "reflect" else _held_in
+        up, across = into(row, H), into(column, W)
+        if self.flip:
+            across = torch.where(mirrored[:, None], W - 1 - across, across)
+        source = ((up * W)[:, :, None] + across[:, None]).view(B, 1, H * W).expand(B, C, H * W)
+        out = x.reshape(B, C, H * W).gather(2, source).view(B, C, H, W)
+        if self.mode == "reflect":
+            return out
+        inside = (up == row)[:, :, None] & ((column >= 0) & (column < W))[:, None]  # (B, H, W)
+        return out.mul_(inside[:, None])
 
     def grid(self, samples: Tensor, epoch: int, seed: int, size: tuple[int, int]) -> Grid:
         """Where the pixels come from: whole rows and columns away."""
@@ -80,3 +73,13 @@ class FlipCrop(Step):
 
     def __repr__(self) -> str:
         return f'FlipCrop(flip={self.flip}, padding={self.padding}, mode="{self.mode}")'
+
+
+def _held_in(at: Tensor, size: int) -> Tensor:
+    """Places beyond the edge, held at the outermost pixel (black overwrites them)."""
+    return at.clamp(0, size - 1)
+
+
+def _mirrored_into(at: Tensor, size: int) -> Tensor:
+    """Places beyond the edge by less than the size, mirrored at the outermost pixel."""
+    return size - 1 - (size - 1 - at.abs()).abs()
