@@ -114,7 +114,7 @@ def _attempt(url: str, part: Path, file: RemoteFile, progress: Progress) -> None
                     note_of(part).write_text(json.dumps({"url": url, "etag": _tag(answer)}), encoding="utf-8")
                 _store(answer, part, start, total, progress)
     except requests.RequestException as error:
-        raise Failed(reason(error), again=not isinstance(error, requests.TooManyRedirects)) from error
+        raise Failed(_reason(error), again=not isinstance(error, requests.TooManyRedirects)) from error
 
 
 def _accept(answer: requests.Response, have: int, file: RemoteFile) -> tuple[int, int]:
@@ -202,7 +202,7 @@ def _noted_tag(part: Path, url: str) -> str:
         return ""
 
 
-def reason(error: requests.RequestException) -> str:
+def _reason(error: requests.RequestException) -> str:
     """What happened, without the address and headers that the library's own text repeats."""
     import requests
 

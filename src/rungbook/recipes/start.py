@@ -15,7 +15,7 @@ from rungbook.transfer.fitting import check_demands
 from rungbook.transfer.freezing import Freeze, check_epochs
 from rungbook.transfer.normalisation import normalisation_for, with_normalisation
 from rungbook.transfer.rates import LayerRates
-from rungbook.transfer.sources import Source, find
+from rungbook.transfer.sources import HUB, Source, find
 
 if TYPE_CHECKING:
     from rungbook.recipes.recipe import Recipe
@@ -25,7 +25,11 @@ BY_DATA = ("in_channels", "image_size", "num_classes")
 
 
 def refuse_start(recipe: Recipe) -> None:
-    """Refuse settings of the start that cannot go together. Raises UsageError E202 with a setting that does, or as `check_epochs`."""
+    """Refuse settings of the start that cannot go together, and weights that are not there.
+
+    Raises:
+        UsageError: E202 with a setting that does; E201, E105 as `find`.
+    """
     given = [f"{k}={getattr(recipe, k)}" for k in ("pretrained", "weights") if getattr(recipe, k) is not None]
     if len(given) > 1:
         raise UsageError("E202", f"{' and '.join(given)}: a training starts from one of them.", given[0])
@@ -35,8 +39,14 @@ def refuse_start(recipe: Recipe) -> None:
     if recipe.freeze is not None and not given:
         message = f"freeze={recipe.freeze} would hold weights that nobody trained."
         raise UsageError("E202", message, f"pretrained=true freeze={recipe.freeze}")
-    if not recipe.unfreeze:
-        return
+    if recipe.unfreeze:
+        _refuse_epochs(recipe)
+    if recipe.pretrained is not None and not recipe.pretrained.startswith(HUB):
+        find(recipe.model, recipe.pretrained)  # a name or path with a typo is told before the data is read
+
+
+def _refuse_epochs(recipe: Recipe) -> None:
+    """Refuse epochs of letting go that cannot be. Raises UsageError E202."""
     if recipe.freeze is None:
         raise UsageError("E202", "unfreeze says when to let go of what freeze holds, and nothing is held.", "freeze=body unfreeze=1,2")
     check_epochs(recipe.unfreeze)
