@@ -24,7 +24,7 @@ Augment = Callable[[Tensor, Tensor, int, int], Tensor]
 CHUNK_BYTES = 1 << 20
 """Batches are gathered together up to this size: fewer calls, still within a core's cache (benchmarks/bench_feed.py)."""
 AUGMENTED_BYTES = 4 << 20
-"""The same where they are augmented: that takes many calls, which cost more than the cache saves (a third of RandAugment's time on CIFAR)."""
+"""The same where they are augmented: that takes many calls, which cost more than the cache saves (a third of RandAugment's time)."""
 WORKER_TIMEOUT = 120.0
 """Seconds without a batch after which a worker process counts as hung."""
 
