@@ -19,9 +19,16 @@ API: dict[str, dict[str, tuple[str, ...]]] = {
             "learner.callbacks.record",
             "learner.callbacks.saving",
         ),
-        "data": ("data.load", "data.data", "data.split", "data.feed", "data.transforms"),
+        "data": ("data.load", "data.data", "data.split", "data.feed"),
+        "augment": tuple(
+            f"data.augment.{name}" for name in ("named", "policy", "flip_crop", "geometry", "grid", "boxes", "colour", "blur", "erase")
+        ),
         "worlds": ("data.worlds.world", "data.worlds.line", "data.worlds.blobs", "data.worlds.density", "data.worlds.shapes"),
         "models": ("models.registry", "models.vision.lenet", "models.vision.conv_net", "models.tabular.mlp"),
+        "transfer": (
+            *(f"transfer.{name}" for name in ("create", "published", "normalisation", "heads", "freezing", "rates", "fitting")),
+            *(f"transfer.hf.{name}" for name in ("export", "trainer")),
+        ),
     },
     "By hand": {
         "scratch.tensor": tuple(f"scratch.tensor.{name}" for name in ("matmul", "broadcasting", "strided", "einsum", "windows", "stable")),
