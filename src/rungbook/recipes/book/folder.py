@@ -14,7 +14,7 @@ from rungbook.data.data import Data
 from rungbook.data.load import is_path
 from rungbook.data.worlds.registry import is_world, make_world
 from rungbook.errors import UsageError
-from rungbook.recipes.recipe import Recipe, recipe
+from rungbook.recipes.recipe import Changes, Recipe, augmentation, recipe
 from rungbook.recipes.settings import FOLDER, Count, NotBelow, Rate, Share, Widths
 
 KNOWN = ("accuracy", "balanced_accuracy", "log_loss")
@@ -47,7 +47,7 @@ class Photos(Recipe):
     dropout: Share = 0.3
     ema: Share | None = 0.99
     widths: Widths = (16, 32, 64, 128)
-    augment: bool = True
+    augment: Changes | None = True
 
     def check(self) -> None:
         """Refuse a file besides what `Recipe.check` refuses. Raises UsageError E116."""
@@ -64,7 +64,7 @@ class Photos(Recipe):
     def source_options(self) -> dict[str, Any]:
         """Size and augmentation."""
         size = self.image_size or (WORLD_SIDE if is_world(self.data) else None)
-        return {"image_size": size, "augment": "flip_crop" if self.augment else None}
+        return {"image_size": size, "augment": augmentation(self.augment)}
 
     def load(self) -> Data:
         """The folder of a world's pictures, the named set, or the folder that was said."""
