@@ -317,7 +317,8 @@ class Learner:
 
     def _end_epoch(self) -> None:
         group = self.optimizer.param_groups[0]
-        self.row = {"epoch": self.epoch + 1, "step": self.step, "lr": group["lr"] / group.get("lr_scale", 1.0), **self.tally.result("train_")}
+        rate = group["lr"] / group.get("lr_scale", 1.0)
+        self.row = {"epoch": self.epoch + 1, "step": self.step, "lr": rate, **self.tally.result("train_")}
         if self.valid_feed is not None:
             self._call("before_validate")
             self.row.update({f"valid_{k}": v for k, v in self.validate().items()})

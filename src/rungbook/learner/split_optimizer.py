@@ -49,9 +49,7 @@ class SplitOptimizer(torch.optim.Optimizer):
         groups = listed if listed and isinstance(listed[0], dict) else [{"params": listed}]
         chosen = None if model is None else {id(p) for p in hidden_weights(model)}
         if chosen is not None and not any(id(p) in chosen for group in groups for p in group["params"]):
-            message = (
-                f"Muon moves the matrices of hidden layers; {type(model).__name__} has none to train but that of the outputs."
-            )
+            message = f"Muon moves the matrices of hidden layers; {type(model).__name__} has none to train but that of the outputs."
             raise UsageError("E202", message, "optimizer=adamw")
         self.parts: list[torch.optim.Optimizer] = []
         self._stands_for: dict[Tensor, Tensor] = {}

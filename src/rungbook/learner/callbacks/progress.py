@@ -29,7 +29,7 @@ class Progress(Callback):
 
     Args:
         console: a rich Console; None makes one on standard output.
-        columns: columns of the epoch row to print besides the losses; None prints the metrics on valid, or on train where there is no valid.
+        columns: columns of the epoch row to print besides the losses; None prints the metrics on valid, or those on train.
     """
 
     order = 60
