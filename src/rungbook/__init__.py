@@ -17,6 +17,7 @@ _HOME = {
     "RungError": "rungbook.errors",
     "Tape": "rungbook.scratch.autograd.tape",
     "check_callback": "rungbook.learner.contract",
+    "check_model": "rungbook.learner.model_contract",
     "create_model": "rungbook.transfer.create",
     "list_models": "rungbook.models.registry",
     "list_recipes": "rungbook.recipes.recipe",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from rungbook.learner.callback import Callback
     from rungbook.learner.contract import check_callback
     from rungbook.learner.learner import Learner
+    from rungbook.learner.model_contract import check_model
     from rungbook.models.registry import list_models
     from rungbook.recipes.predictor import load
     from rungbook.recipes.recipe import list_recipes
@@ -50,6 +52,7 @@ __all__ = [
     "RungError",
     "Tape",
     "check_callback",
+    "check_model",
     "create_model",
     "list_models",
     "list_recipes",

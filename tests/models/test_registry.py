@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
 from typing import Any
 
 import pytest
@@ -19,62 +17,45 @@ SLOW = {"lenet_sigmoid": 300, "nin": 400}
 """Steps for those that begin on a plateau, or whose scores cannot fall below 0."""
 
 
+STARTS_AT_ZERO = ("softmax_regression", "logistic_regression")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_it_keeps_the_promises_of_every_model(name: str) -> None:
+    """In its small form; names that stand for the same small form are the same network there."""
+    whole = sum(p.numel() for p in made(name).parameters())
+    rungbook.check_model(
+        lambda: create_model(name, **MODELS[name].small),
+        batch(name),
+        parameters=whole,
+        logits=name != "linear",
+        same_start=name in STARTS_AT_ZERO,
+    )
+
+
 @pytest.mark.parametrize("name", MODELS)
-class TestEveryModel:
-    def test_outputs_for_any_batch(self, name: str) -> None:
-        model = made(name).eval()
-        for n in (1, 2, 7):
-            inputs = batch(name, n)
-            before = [t.clone() for t in inputs]
-            assert model(*inputs).shape == (n, outputs(name))
-            assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True)), "the inputs are left alone"
+def test_the_entry_tells_the_truth(name: str) -> None:
+    entry = model_entry(name)
+    assert entry.inputs in ("image", "flat", "table", "text")
+    assert entry.about
+    assert entry.load().__doc__
+    assert set(entry.small) <= set(entry.parameters())
+    assert "self" not in entry.parameters()
 
-    def test_rows_do_not_depend_on_each_other(self, name: str) -> None:
-        model = made(name).eval()
-        inputs = batch(name)
-        whole = model(*inputs)
-        for i in range(len(whole)):
-            assert torch.allclose(model(*(t[i : i + 1] for t in inputs)), whole[i : i + 1], atol=1e-5)
 
-    def test_every_parameter_gets_a_gradient(self, name: str) -> None:
-        model = made(name).train()
-        for p in model.parameters():
-            if not p.any():  # what starts at zero may keep the gradient from what lies before it
-                nn.init.normal_(p, std=0.1)
-        model(*batch(name, 16)).square().mean().backward()
-        missing = [k for k, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
-        assert not missing
-
-    def test_one_seed_one_start(self, name: str) -> None:
-        a, b = made(name, seed=3).state_dict(), made(name, seed=3).state_dict()
-        assert a.keys() == b.keys()
-        assert all(torch.equal(a[k], b[k]) for k in a)
-        if name not in ("softmax_regression", "logistic_regression"):
-            other = made(name, seed=4).state_dict()
-            assert any(not torch.equal(a[k], other[k]) for k in a)
-
-    def test_the_state_goes_round(self, name: str) -> None:
-        model, other = made(name, 0).eval(), made(name, 9).eval()
-        file = io.BytesIO()
-        torch.save(model.state_dict(), file)
-        file.seek(0)
-        other.load_state_dict(torch.load(file, weights_only=True))
-        assert torch.equal(other(*batch(name)), model(*batch(name)))
-        assert torch.equal(copy.deepcopy(model)(*batch(name)), model(*batch(name)))
-
-    def test_the_entry_tells_the_truth(self, name: str) -> None:
-        entry = model_entry(name)
-        assert entry.inputs in ("image", "flat", "table", "text")
-        assert entry.about
-        assert entry.load().__doc__
-        assert set(entry.small) <= set(entry.parameters())
-        assert "self" not in entry.parameters()
-
-    def test_it_can_be_planned_without_memory(self, name: str) -> None:
-        """Loading a run compares sizes before it allocates."""
-        with torch.device("meta"):
-            planned = {k: v.shape for k, v in create_model(name, **MODELS[name].small).state_dict().items()}
-        assert planned == {k: v.shape for k, v in made(name).state_dict().items()}
+@pytest.mark.parametrize("name", FORMS)
+def test_its_summary_adds_up(name: str) -> None:
+    """What `learner.summary()` says of each layer is together what the model has."""
+    inputs = batch(name, 4)
+    model = made(name)
+    y = torch.arange(4) % outputs(name) if name != "linear" else torch.randn(4, outputs(name))
+    learner = rungbook.Learner(
+        model, ([(inputs if len(inputs) > 1 else inputs[0], y)], None), nn.MSELoss() if name == "linear" else nn.CrossEntropyLoss()
+    )
+    told = learner.summary()
+    assert told.parameters == sum(p.numel() for p in model.parameters())
+    assert len(told.rows) >= 1
+    assert str(told).count("\n") >= len(told.rows)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -123,9 +104,9 @@ def test_lists() -> None:
         ("conv_net", {"widths": ()}, "E202", "Its options"),
         ("tabular_mlp", {"num_numbers": -1, "cardinalities": (3,), "out_features": 1}, "E202", "Change num_numbers"),
         ("mlp", {}, "E202", "Its options"),
-        ("lenet", {"image_size": (8, 8)}, "E202", "Its options"),
-        ("two_conv", {"image_size": (12, 12)}, "E202", "Its options"),
-        ("conv_net", {"image_size": (4, 4)}, "E202", "Its options"),
+        ("lenet", {"image_size": (8, 8)}, "E202", "image_size="),
+        ("two_conv", {"image_size": (12, 12)}, "E202", "image_size="),
+        ("conv_net", {"image_size": (4, 4)}, "E202", "image_size=8"),
         ("tabular_mlp", {"num_numbers": 0, "cardinalities": (), "out_features": 1}, "E202", "Its options"),
     ],
 )

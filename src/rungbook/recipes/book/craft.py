@@ -46,7 +46,8 @@ class OneCycle(Craft):
     """Does a rate that rises and falls do better than a constant one (Smith and Topin 2018)?
 
     Of 0.01, 0.03, 0.1 and 0.3 each schedule did best with the last on the shapes' valid part (one seed), so none is compared at another's
-    rate. SGD with momentum, which the one-cycle schedule moves the other way.
+    rate. On Fashion-MNIST it is 0.03, at which the constant one does as well as at 0.01 and better than at 0.1 and 0.3. SGD with momentum,
+    which the one-cycle schedule moves the other way.
     """
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {
@@ -55,7 +56,7 @@ class OneCycle(Craft):
         "one cycle": {"schedule": "one_cycle"},
     }
     covers: ClassVar[tuple[str, ...]] = ("O04", "O06")
-    real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist train_samples=10000", "data=cifar10 train_samples=10000")
+    real: ClassVar[tuple[str, ...]] = ("data=fashion-mnist train_samples=10000 lr=0.03",)
     data: str = "world:shapes(n=2000)"
     optimizer: Optimizer = "sgd"
     momentum: Share = 0.9
