@@ -22,6 +22,7 @@ from rungbook.learner.callbacks import (
     EMA,
     SAM,
     SWA,
+    ActivationStats,
     Checkpoints,
     ClipAdaptive,
     ClipValue,
@@ -55,6 +56,7 @@ OURS: dict[str, Callable[[Path], Callback]] = {
     "stop on signal": lambda folder: StopOnSignal(),
     "mixup": lambda folder: Mix("mixup"),
     "mixup or cutmix": lambda folder: Mix("both"),
+    "activations watched": lambda folder: ActivationStats(bins=8, rows=4),
     "images that grow": lambda folder: Resizing((5,)),
 }
 
