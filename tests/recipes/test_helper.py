@@ -202,3 +202,11 @@ def test_ctrl_c_for_the_whole_group_leaves_nothing(tmp_path: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("a process of the command is left")
+
+
+def test_a_training_on_every_core_leaves_none_for_it(helped: Helper) -> None:
+    data = named_data("iris", valid=0.2, test=0.2)
+    later = beside([data], threads=2)
+    assert helped.give(whose, [1]), "it has nothing to do"
+    assert helped.take() == (True, helped.pid)
+    assert next(later) == baselines(data, threads=2)

@@ -47,13 +47,14 @@ def baselines(data: Data, *, seed: int = 0, threads: int = 1) -> Scores:
 def beside(sets: Sequence[Data], *, seed: int = 0, threads: int = 1) -> Iterator[Scores]:
     """The `baselines` of several data sets, one after the other, to be asked for later than now.
 
-    Where this process has a helper, that begins at once; else each is fitted when it is asked for, with the same result.
+    Where this process has a helper and a core to spare, that begins at once; else each is fitted when it is asked for, with the same
+    result.
 
     Args:
         sets: what lies in memory is turned into arrays now; files are only read when asked for, since that may take minutes.
-        seed, threads: as `baselines` takes them.
+        seed, threads: as `baselines` takes them. Threads that take every core leave none for a helper, which would slow them severalfold.
     """
-    if not all(feed.source.in_memory for data in sets for feed in data.splits().values()):
+    if threads >= helper.cores() or not all(feed.source.in_memory for data in sets for feed in data.splits().values()):
         return (_now(data, seed, threads) for data in sets)
     posed = [pose(data, seed, threads) for data in sets]
     fitted = helper.each(fits.fit, [task.problem for task in posed if task])

@@ -71,12 +71,16 @@ class Helper:
 _helper: Helper | None = None
 
 
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def helping() -> Iterator[Helper | None]:
     """A helper for the calls of `each` inside; none where there is a single core or no process can be started."""
     global _helper
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores > 1:
+    if cores() > 1:
         with suppress(OSError):
             _helper = Helper()
     try:

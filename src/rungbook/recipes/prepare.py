@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -19,6 +18,7 @@ from rungbook.learner.lsuv import lsuv
 from rungbook.learner.random_state import keep_random_state, seed_all
 from rungbook.learner.weights import load_weights, read_weights
 from rungbook.recipes import build
+from rungbook.recipes.helper import cores
 from rungbook.recipes.recipe import Recipe
 from rungbook.recipes.start import kept, normalised, source_of
 from rungbook.transfer.create import new_model, start_from
@@ -54,11 +54,6 @@ def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
     model.train()
     small = counter.get_total_flops() / 2 * data.train.batch_size < SMALL_BATCH
     return 1 if small else cores()
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_device(name: str | None) -> torch.device:
