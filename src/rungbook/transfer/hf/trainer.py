@@ -1,15 +1,8 @@
 """Our data and models in transformers' `Trainer`: the same training, through the other loop.
 
-data = rungbook.load_data("./photos", image_size=224)
-trainer = Trainer(
-    model=TrainerModel(model),  # or one of transformers' own
-    args=TrainingArguments(...),
-    train_dataset=TrainerData(data.train),
-    eval_dataset=TrainerData(data.valid),
-    compute_metrics=trainer_metrics(data),
-)
-trainer.train()
-probabilities(data, trainer.predict(TrainerData(data.test)))
+`Trainer(model=TrainerModel(model), args=..., train_dataset=TrainerData(data.train), eval_dataset=TrainerData(data.valid),
+compute_metrics=trainer_metrics(data))` trains a model of ours, or one of transformers' own in place of `TrainerModel(model)`;
+`probabilities(data, trainer.predict(TrainerData(data.test)))` are its answers.
 """
 
 from __future__ import annotations
