@@ -78,7 +78,7 @@ class Learner:
         callbacks: see `Callback`.
         seed: of dropout and all else drawn while training (the order of samples belongs to the data).
         device: "cpu", "cuda", ...; the fastest there is if None.
-        precision: "fp32", "bf16" for autocast to bfloat16, or what `rungbook.scale.precision.make_precision` gives for "fp16".
+        precision: "fp32", "bf16" for autocast to bfloat16, or what `make_precision("fp16")` of `rungbook.scale` gives.
         compile: run the model through `torch.compile`.
         channels_last: keep pictures and convolutions pixel by pixel in memory.
         activation_checkpointing: compute the activations of each block again on the way back instead of keeping them.
