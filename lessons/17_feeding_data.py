@@ -600,7 +600,7 @@ assert set(by["ours", 0][2].tolist()) == {os.getpid()} and os.getpid() not in by
 
 # %%
 from rungbook.data import draws
-from rungbook.data.transforms import FlipCrop
+from rungbook.data.augment.flip_crop import FlipCrop
 
 show(source(draws.bits))
 images, numbers = photos.train.source.fetch(slice(0, photos.train.samples))

@@ -138,8 +138,8 @@ print(
 
 # %% [markdown]
 # The rule of He looks at the mean square and not at the deviation, so the mean does it no harm. A course that wants
-# the mean near 0 all the same lowers the ReLU by 0.5. The mean of a layer of its network falls from near a half to
-# 0.1 by it ([fast.ai, 02](#fastai2019)).
+# the mean near 0 all the same lowers the ReLU by 0.5. It reports a mean of 0.107 behind a layer then
+# ([fast.ai, 02](#fastai2019)).
 #
 # ## The way back
 #
@@ -191,8 +191,9 @@ for what in ("outputs in the middle", "gradient in the middle"):
 # of a [leaky ReLU](#activation) below 0, and no network has a slope of 2.24 there. What does it amount to? For a
 # slope $a$ the rule is $\text{Var}(w) = \frac{2}{(1 + a^2)\, n}$, which with $a^2 = 5$ is $\frac{1}{3n}$. And a
 # variance of $\frac{1}{3n}$ is that of numbers drawn evenly between $-1/\sqrt{n}$ and $1/\sqrt{n}$, which is how
-# torch's ancestors in the 1990s and after filled their layers ([LeCun et al., 1998](#lecun1998b)). The square root
-# of five says the old rule in the words of a new function. It was not chosen for any network.
+# Torch7, written in Lua, filled its layers before there was PyTorch. The square root of five says the old rule in the
+# words of a new function. It was not chosen for any network. The older advice had been a *deviation* of $1/\sqrt n$
+# ([LeCun et al., 1998](#lecun1998b)); a bound of that size gives a third of its variance.
 
 # %%
 torch.manual_seed(3)
@@ -378,8 +379,8 @@ refuses(
 # ## Sources
 #
 # - The two rules: [Glorot and Bengio, 2010](#glorot2010), section 4.2; [He et al., 2015](#he2015), section 2.2.
-# - The older one: [LeCun et al., 1998](#lecun1998b), section 4.6. That torch's `a=sqrt(5)` is the bound
-#   $1/\sqrt{n}$ stands in a comment of its source, `torch/nn/modules/linear.py`.
+# - The older advice: [LeCun et al., 1998](#lecun1998b), section 4.6. Torch7's rule: `Linear.lua`. That torch's
+#   `a=sqrt(5)` is the bound $1/\sqrt{n}$ stands in a comment of its source, `torch/nn/modules/linear.py`.
 # - Matrices at right angles in place of random ones: [Saxe et al., 2014](#saxe2014).
 # - The hundred products, the four convolutions and their figures: [fast.ai, part 2](#fastai2019), lessons 8 and 9,
 #   notebooks 02, 02a and 02b.

@@ -8,13 +8,13 @@ weights. Weights of the last report are kept, for the case that a weight itself 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from rungbook.learner.optimizing import bare_step
 
 
 @dataclass(frozen=True)
@@ -110,21 +110,6 @@ class FiniteGuard:
         """Let go of the optimiser."""
         if self.on_device and hasattr(self.optimizer, "found_inf"):
             del self.optimizer.found_inf, self.optimizer.grad_scale  # type: ignore[attr-defined]
-
-
-def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
-    """The optimiser's step without torch's profiling wrapper, where nobody registered a hook that needs it.
-
-    The wrapper takes 19 us a call, more than the update of a small model (benchmarks/bench_levers.py).
-    """
-    from torch.optim import optimizer as base
-
-    hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
-    everywhere = (base._global_optimizer_pre_hooks, base._global_optimizer_post_hooks)
-    step = type(optimizer).step
-    if "step" in vars(optimizer) or any(hooks) or any(everywhere) or not getattr(step, "hooked", False):
-        return optimizer.step
-    return partial(step.__wrapped__, optimizer)  # type: ignore[attr-defined]
 
 
 def _can_go_bad(t: Tensor) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rungbook.errors import UsageError
+from rungbook.learner.late_compiler import OF_OPTIMIZERS, postpone
 from rungbook.learner.pack import clone
 
 
@@ -24,6 +26,7 @@ def make_optimizer(
     Raises:
         UsageError: E202, its step needs a closure.
     """
+    postpone(*OF_OPTIMIZERS)
     said = getattr(make, "keywords", {})
     target = getattr(make, "func", make)
     takes = inspect.signature(target).parameters if inspect.isclass(target) else {}
@@ -44,6 +47,32 @@ def make_optimizer(
             "Try optimizer=torch.optim.Adam.",
         )
     return optimizer
+
+
+def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+    """The optimiser's step without torch's wrappers, where nobody registered a hook that needs them.
+
+    The one for profiling takes 19 us a call, more than the update of a small model (benchmarks/bench_levers.py); the one that sees to it
+    that no gradient is recorded loads the compiler (`late_compiler`).
+    """
+    from torch.optim import optimizer as base
+
+    hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+    everywhere = (base._global_optimizer_pre_hooks, base._global_optimizer_post_hooks)
+    step = type(optimizer).step
+    if "step" in vars(optimizer) or any(hooks) or any(everywhere) or not getattr(step, "hooked", False):
+        return optimizer.step
+    bare = step.__wrapped__  # type: ignore[attr-defined]
+    recording = optimizer.defaults.get("differentiable")
+    if recording is None or getattr(getattr(bare, "__code__", None), "co_name", "") != "_use_grad":
+        return partial(bare, optimizer)
+    bare = bare.__wrapped__
+
+    def move() -> Any:
+        with torch.set_grad_enabled(recording):
+            return bare(optimizer)
+
+    return move
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -73,16 +73,14 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], *, name: str = "T
         DataError: E303, with the matched share and the nearest name; the model is unchanged.
     """
     own = model.state_dict()
-    weights = {**{k: v for k, v in own.items() if k.endswith("num_batches_tracked")}, **weights}
+    filled = {k: v for k, v in own.items() if k.endswith("num_batches_tracked") and k not in weights}
+    weights = {**filled, **weights}
     fits = {k for k, v in own.items() if k in weights and weights[k].shape == v.shape}
     missing, wrong = [k for k in own if k not in weights], [k for k in own if k in weights and k not in fits]
     left = [k for k in weights if k not in own]
     if missing or wrong or left:
-        raise DataError(
-            "E303",
-            f"{name} fit {len(fits)} of {len(own)} tensors. " + _first_problem(own, weights, missing, wrong, left),
-            _remedy(missing, left),
-        )
+        share = f"{name} fit {len(fits - filled.keys())} of {len(own) - len(filled)} tensors. "
+        raise DataError("E303", share + _first_problem(own, weights, missing, wrong, left), _remedy(missing, left))
     model.load_state_dict(weights)
     return Match(len(own), sum(v.numel() for v in own.values()))
 

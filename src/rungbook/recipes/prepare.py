@@ -13,6 +13,7 @@ from torch import nn
 
 from rungbook.data.data import Data
 from rungbook.errors import DataError, UsageError
+from rungbook.learner.late_compiler import postpone
 from rungbook.learner.learner import best_device
 from rungbook.learner.lsuv import lsuv
 from rungbook.learner.random_state import keep_random_state, seed_all
@@ -50,6 +51,7 @@ def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
     x, _ = data.one_batch(2)
     model.eval()  # batch norm must not count this batch
     with FlopCounterMode(display=False) as counter, torch.no_grad():
+        postpone(type(counter.mode).__torch_dispatch__)
         model(*x) if isinstance(x, tuple) else model(x)
     model.train()
     small = counter.get_total_flops() / 2 * data.train.batch_size < SMALL_BATCH

@@ -22,6 +22,7 @@ from rungbook.learner.callbacks.activations import ActivationStats
 from rungbook.learner.callbacks.average import Average
 from rungbook.learner.checkpoint import clear_leftovers, full, newest, write_atomically
 from rungbook.learner.learner import Interrupted, Learner
+from rungbook.learner.optimizing import bare_step
 from rungbook.learner.pack import nbytes
 from rungbook.recipes import build
 from rungbook.recipes.about_data import plain
@@ -287,7 +288,7 @@ def optimizer_keeps(make: Any) -> tuple[float, int]:
     p = nn.Parameter(torch.zeros(n))
     optimizer = make([p], lr=0.0)
     p.grad = torch.zeros(n)
-    optimizer.step()
+    bare_step(optimizer)()
     kept = [t for t in optimizer.state[p].values() if isinstance(t, torch.Tensor)]
     return sum(t.numel() for t in kept) / n, len(kept)
 

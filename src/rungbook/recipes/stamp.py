@@ -32,6 +32,7 @@ NEUTRAL = frozenset(
         "covers",
         "real",
         "reported",
+        "full",
         "fits",
         "timed",
         "headline",
