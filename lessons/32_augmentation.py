@@ -105,9 +105,9 @@ assert all(b > a + 0.08 for a, b in zip(stays["as they are"], stays["moved"], st
 assert mean(right["mirrored"]) < mean(right["as they are"]) + 0.05
 
 # %% [markdown]
-# Moved copies taught the network that a place is not a meaning: it is right far more often, and gives the same answer
-# more often when a sheet moves by a pixel. The label stayed, and that is the whole idea. A change that the answer does
-# not depend on is knowledge about the task, and augmentation is how to say it to a network.
+# Moved copies taught the network that a place is not a meaning: it is right far more often, and gives the same
+# answer more often when a sheet moves by a pixel. The label stayed, and that is the whole idea. A change that the
+# answer does not depend on is knowledge about the task, and augmentation is how to say it to a network.
 #
 # Mirrored copies are as many, and it is no better for them. A mirrored digit is mostly no digit, and a 6 turned by
 # half a circle is a 9 with the label of a 6. How many of the two are taken for each other?
@@ -317,10 +317,10 @@ print("every moved object lies within its moved box")
 # %% [markdown]
 # ## Colour, blur, and holes
 #
-# Brightness, contrast and saturation have one formula ([Haeberli and Voorhies, 1994](#haeberli1994)): a blend of the
-# picture with a worn-out version of itself (black; its mean grey; without colour), and beyond it where the factor is
-# above 1. Blur is a mean of neighbours weighted by a Gaussian. Erasing ([Zhong et al., 2020](#zhong2020); [DeVries and
-# Taylor, 2017](#devries2017)) hides a rectangle, so that a network cannot rest on one spot.
+# Brightness, contrast and saturation have one formula ([Haeberli and Voorhies, 1994](#haeberli1994)): a blend of
+# the picture with a worn-out version of itself (black; its mean grey; without colour), and beyond it where the
+# factor is above 1. Blur is a mean of neighbours weighted by a Gaussian. Erasing ([Zhong et al., 2020](#zhong2020);
+# [DeVries and Taylor, 2017](#devries2017)) hides a rectangle, so that a network cannot rest on one spot.
 
 # %%
 show(steps_picture(photo[0], ("colour", "blur", "noise(sigma=0.4)", "erase(p=1)", "cutout"), draws=4, seed=2))
@@ -357,8 +357,8 @@ assert distance["AugMix"] < distance["RandAugment"]
 #
 # **The object is cut off.** A crop keeps the label whether or not the object is still in it. How much of the object
 # is left can be counted where the mask is known. A crop of random area, scaled up again, is the usual change for
-# ImageNet, from 0.08 of the picture on ([Szegedy et al., 2015](#szegedy2015)). Here from 0.05, from the library's 0.35
-# and from 0.7:
+# ImageNet, from 0.08 of the picture on ([Szegedy et al., 2015](#szegedy2015)). Here from 0.05, from the library's
+# 0.35 and from 0.7:
 
 # %%
 one = make_world("shapes(n=400, side=48)").sample(400, seed=0)
@@ -424,8 +424,9 @@ assert min(found["copies first, then split"]) > 0.7 and max(found["split first, 
 # training part.
 #
 # **A gain that nobody compared.** Readers of a course who train a ResNet-18 on CIFAR-10 with flips report 94.1 % on
-# train and 85.1 % on test ([Dive into Deep Learning](#zhang2023)). That is one training, and without its twin that has no flips it says
-# nothing about flips. The recipe `changed_images` runs none, flip, crop, erasing and RandAugment with the same seeds.
+# train and 85.1 % on test ([Dive into Deep Learning](#zhang2023)). That is one training, and without its twin that
+# has no flips it says nothing about flips. The recipe `changed_images` runs none, flip, crop, erasing and
+# RandAugment with the same seeds.
 #
 # So which changes are true? Those after which a person who knows the task gives the same answer. That is
 # a statement about the task and not about the network, and no library can know it.
@@ -501,8 +502,8 @@ refuses(
 # ### Exercise 3: a draw of its own
 #
 # Write `brighten(x, samples, epoch, seed)`: stored pictures (B, C, H, W) uint8, each times its own factor, drawn
-# evenly from 0.6 to 1.4, rounded and kept within 0 to 255. A right answer gives a sample the same factor in whatever batch it comes, and
-# another in the next epoch. (`draws.uniform(seed, epoch, stream, samples)`.)
+# evenly from 0.6 to 1.4, rounded and kept within 0 to 255. A right answer gives a sample the same factor in
+# whatever batch it comes, and another in the next epoch. (`draws.uniform(seed, epoch, stream, samples)`.)
 
 
 # %%
