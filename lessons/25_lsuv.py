@@ -244,7 +244,7 @@ for start in ("torch's start", "Kaiming for ReLU", "LSUV"):
 # %% [markdown]
 # LSUV leads, and the course too reports 95.9 % right without it and 97.3 % with it, after two passes over MNIST, one
 # training each. But LSUV does two things: it draws matrices at right angles, and it scales by measuring. Which of them helps? Each
-# alone and both, in a ReLU network of 16 layers, whose rule is known, and in a gated network of 10 layers, whose rule is not. 250
+# alone and both, in a ReLU network of 16 layers, whose rule is known, and in a gated network of 10 layers, whose rule is not. 200
 # digits, 25 steps, five seeds. (The second with SGD: Adam makes up for much of a wrong size, because it divides by the
 # size of the [gradient](#gradient).)
 
@@ -252,7 +252,7 @@ for start in ("torch's start", "Kaiming for ReLU", "LSUV"):
 # %%
 def split(seed):
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(seed))
-    return order[:250], order[1000:]
+    return order[:200], order[1000:]
 
 
 def accuracy(net, seed, optimiser, steps=25):
@@ -314,8 +314,8 @@ for rule, data in (("Kaiming's rule", "measured"), ("right angles, by rule", "bo
     assert average["gated", rule] < 0.25 and average["gated", data] > 0.6
 
 # %% [markdown]
-# In the ReLU network, whose layers the rule knows, what LSUV gains comes with the right angles, and measuring cannot be
-# told from the rule. In the gated one nothing learns with the rule's size, at right angles or not, and with the measured size both
+# In the ReLU network, whose layers the rule knows, what LSUV gains comes with the right angles, and measuring adds
+# nothing. In the gated one nothing learns with the rule's size, at right angles or not, and with the measured size both
 # learn.
 #
 # ## A sum that LSUV does not see

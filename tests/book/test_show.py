@@ -10,6 +10,7 @@ import pytest
 
 from rungbook.book import Slider, refuses, show, source, table
 from rungbook.book.show import PICTURES
+from rungbook.learner.callbacks.activations import ActivationStats
 from rungbook.plot.style import Picture, draw
 from rungbook.scratch.functional.linear import linear
 from rungbook.scratch.nn.linear import Linear
@@ -38,6 +39,12 @@ def test_source_is_the_library_s_own_and_may_leave_docstrings_out() -> None:
     assert bare.where.startswith("rungbook/scratch/functional/linear.py, line ")
     assert bare.markdown().count("```") == 2
     compile(source(Linear).code, "Linear", "exec")  # a class without docstrings still is one
+
+
+def test_a_decorated_function_comes_from_its_own_file() -> None:
+    shown = source(ActivationStats._add)  # within torch.no_grad()
+    assert "def _add(" in shown.code
+    assert shown.where.startswith("rungbook/learner/callbacks/activations.py, line ")
 
 
 def test_a_body_of_words_alone_keeps_them() -> None:

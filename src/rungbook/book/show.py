@@ -109,7 +109,7 @@ def source(thing: Any, *, doc: bool = False) -> Source:
     """
     lines, first = inspect.getsourcelines(thing)
     code = textwrap.dedent("".join(lines)).rstrip()
-    path = Path(inspect.getsourcefile(thing) or "?").resolve()
+    path = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "?").resolve()  # a decorated function's own file, as its lines
     root = Path(__file__).resolve().parents[2]
     where = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     return Source(code if doc else _without_docstrings(code), f"{where}, line {max(1, first)}")
