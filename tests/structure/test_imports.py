@@ -187,7 +187,7 @@ def declared(checkout: Path, *groups: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "groups"),
-    [("src", ()), (BOOK, ("book",)), (HF, ("hf",)), ("lessons", ()), ("tests", ("test", "book", "hf")), ("benchmarks", ("bench",))],
+    [("src", ()), (BOOK, ("book",)), (HF, ("hf",)), ("lessons", ("hf",)), ("tests", ("test", "book", "hf")), ("benchmarks", ("bench",))],
     ids=["src", "book", "hf", "lessons", "tests", "benchmarks"],
 )
 def test_every_imported_library_is_declared(checkout: Path, folder: str, groups: tuple[str, ...]) -> None:

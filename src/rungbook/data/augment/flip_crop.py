@@ -49,17 +49,14 @@ class FlipCrop(Step):
         mirrored, down, right = self._draw(samples, epoch, seed)
         if not p:
             return where(mirrored, x.flip(3), x)
-        row = torch.arange(H, device=x.device) + down[:, None]  # (B, H): where each row of the result comes from
-        column = torch.arange(W, device=x.device) + right[:, None]  # (B, W)
-        into = _mirrored_into if self.mode == "reflect" else _held_in
-        up, across = into(row, H), into(column, W)
-        if self.flip:
-            across = torch.where(mirrored[:, None], W - 1 - across, across)
+        rows, columns = (_windows(size, p, self.mode, x.device) for size in (H, W))
+        columns = torch.cat([columns, W - 1 - columns])  # the windows of the mirror image behind those of the image
+        up, across = rows[down + p], columns[right + p + mirrored * (2 * p + 1)]  # (B, H) and (B, W): where each row and column comes from
         source = ((up * W)[:, :, None] + across[:, None]).view(B, 1, H * W).expand(B, C, H * W)
         out = x.reshape(B, C, H * W).gather(2, source).view(B, C, H, W)
         if self.mode == "reflect":
             return out
-        inside = (up == row)[:, :, None] & ((column >= 0) & (column < W))[:, None]  # (B, H, W)
+        inside = _inside(down, H)[:, :, None] & _inside(right, W)[:, None]  # (B, H, W)
         return out.mul_(inside[:, None])
 
     def grid(self, samples: Tensor, epoch: int, seed: int, size: tuple[int, int]) -> Grid:
@@ -75,11 +72,17 @@ class FlipCrop(Step):
         return f'FlipCrop(flip={self.flip}, padding={self.padding}, mode="{self.mode}")'
 
 
-def _held_in(at: Tensor, size: int) -> Tensor:
-    """Places beyond the edge, held at the outermost pixel (black overwrites them)."""
-    return at.clamp(0, size - 1)
+def _windows(size: int, padding: int, mode: str, device: torch.device) -> Tensor:
+    """The rows or columns that each place of the crop shows: (2 padding + 1, size), the first a `padding` before the image's own.
+
+    Beyond the edge the image is mirrored at its outermost pixel, or held there (black overwrites it).
+    """
+    at = torch.arange(-padding, size + padding, device=device)
+    into = size - 1 - (size - 1 - at.abs()).abs() if mode == "reflect" else at.clamp(0, size - 1)
+    return into.unfold(0, size, 1)
 
 
-def _mirrored_into(at: Tensor, size: int) -> Tensor:
-    """Places beyond the edge by less than the size, mirrored at the outermost pixel."""
-    return size - 1 - (size - 1 - at.abs()).abs()
+def _inside(shift: Tensor, size: int) -> Tensor:
+    """Which rows or columns of a crop that is shifted by so much (B,) lie in the image; bool, (B, size)."""
+    at = torch.arange(size, device=shift.device) + shift[:, None]
+    return (at >= 0) & (at < size)
