@@ -259,7 +259,8 @@ assert abs(mean(right["mixup, alpha 1", 0.0]) - mean(right["neither", 0.0])) < 0
 # log loss is higher in every seed. The plain network was [calibrated](#calibration) well, as sure as it was right.
 # The others are told to be less sure than that, and are.
 #
-# With a fifth of the labels wrong, smoothing helps a little and mixup a good deal: more answers are right, and the log loss is lower in every seed.
+# With a fifth of the labels wrong, smoothing helps a little and mixup a good deal: more answers are right, and with
+# mixup the log loss is lower in every seed.
 # The last column says why. The plain network learns a good part of the wrong labels by heart; a wrong label that is
 # mixed with others, differently each time, is hard to learn by heart ([Zhang et al., 2018](#zhang2018), section
 # 3.4, see the same). It is too unsure now, by more than the plain one was too sure.
