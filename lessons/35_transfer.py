@@ -28,7 +28,6 @@ from rungbook.learner.callback import Callback
 from rungbook.learner.learner import Learner
 from rungbook.models.registry import create_model
 from rungbook.plot.images import image_grid
-from rungbook.plot.style import VALID, draw
 from rungbook.plot.variants import variants
 from rungbook.recipes.ledger import load_ledger
 from rungbook.transfer.fitting import fit_weights
@@ -229,7 +228,7 @@ assert model(new_x[:2]).shape == (2, 7)
 # %% [markdown]
 # ## What moves where nothing learns
 #
-# To hold a body, courses set `requires_grad = False` on its weights. It looks complete: no gradient, no step, no
+# To hold a body ([freezing](#freezing)), courses set `requires_grad = False` on its weights. It looks complete: no gradient, no step, no
 # change. But [batch norm](#batch-normalisation) has running statistics (lesson 23), which are no weights. They move
 # with every batch in [training mode](#training-mode), whether anything learns or not. How much does it matter? No
 # optimiser here at all: 30 batches of new shapes go through the trained network in training mode. Then it is asked for
@@ -324,16 +323,6 @@ for name, made in (("a third a layer", gentle), ("head ten times", hot_dog)):
 rates = sorted(group["lr"] for group in gentle.param_groups)
 assert all(abs(a - b) < 1e-12 for a, b in zip(rates, (0.09 / 27, 0.09 / 9, 0.09 / 3, 0.09), strict=True))
 
-
-# %% tags=["hide-input"]
-def paint_rates(ax):
-    layers = ["layer 1", "layer 2", "layer 3", "head"]
-    ax.bar(layers, rates, color=VALID)
-    ax.set(ylabel="learning rate")
-
-
-words = ", ".join(f"{rate:.2g}" for rate in rates)
-show(draw(paint_rates, f"Learning rate of each layer from the input to the head: {words}.", size=(3.6, 2.0)))
 
 # %% [markdown]
 # The second line is the recipe for hot dogs of [d2l](#zhang2023): 0.00005 for a ResNet-18 from ImageNet, ten times as

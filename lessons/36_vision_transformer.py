@@ -29,7 +29,7 @@ from rungbook.scratch.functional.attention_blocks import plain_attention
 # %% [markdown]
 # ## Patches
 #
-# A transformer takes a row of vectors, its *tokens*. Each patch of a picture becomes one: its pixels in one row, times
+# A transformer takes a row of vectors, its [tokens](#token). Each patch of a picture becomes one: its pixels in one row, times
 # a matrix. The same matrix for every patch, at places that do not overlap: that is a [convolution](#convolution) whose
 # [stride](#stride) is as long as its window. In numbers, with patches of 4 x 4:
 
@@ -137,8 +137,8 @@ def torchs(x, weight, out, h):
     return layer(x, x, x, need_weights=False)[0]
 
 
-x = torch.randn(3, 6, 8, dtype=torch.float64, requires_grad=True)
-direction = torch.randn(3, 6, 8, dtype=torch.float64)
+x = torch.randn(2, 4, 8, dtype=torch.float64, requires_grad=True)
+direction = torch.randn(2, 4, 8, dtype=torch.float64)
 found = {}
 for form in (heads_one_by_one, heads_together, packed, torchs):
     leaves = [x, layer.in_proj_weight, layer.out_proj.weight]
@@ -214,9 +214,8 @@ parts = {
     "norms": (2 * depth + 1) * 2 * E,
     "head": E * 2 + 2,
 }
-with torch.device("meta"):
-    course = VisionTransformer(3, 2, width=E, depth=depth, heads=6)
-    averaged = VisionTransformer(3, 2, width=E, depth=depth, heads=6, pool="mean")
+course = VisionTransformer(3, 2, width=E, depth=depth, heads=6)
+averaged = VisionTransformer(3, 2, width=E, depth=depth, heads=6, pool="mean")
 show(table([{"part": name, "parameters": n} for name, n in parts.items()]))
 assert sum(parts.values()) == sum(p.numel() for p in course.parameters()) == 11_019_650
 assert sum(p.numel() for p in averaged.parameters()) == 11_019_650 - 2 * E  # no class token, and no position for it
@@ -352,7 +351,7 @@ def attention(net, x):
 
 
 learn, rest = split(0, 1200)
-net = train(transformer(0), images[learn], digit[learn], 120, 64, 0)
+net = train(transformer(0), images[learn], digit[learn], 100, 64, 0)
 weights = attention(net, images[rest])[-1]
 assert torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
 looks = weights[:, :, 0, 1:]  # from the class token to the patches: (B, heads, 16)
