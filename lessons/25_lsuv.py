@@ -29,6 +29,7 @@ from rungbook.models.vision.fixup_resnet import FixupBlock, FixupResNet
 from rungbook.plot.style import INK, TRAIN, VALID, draw
 from rungbook.plot.variants import variants
 from rungbook.recipes.comparison import compare
+from rungbook.recipes.ledger import load_ledger
 from rungbook.recipes.quotes import quote
 from rungbook.scratch import functional as F
 from rungbook.scratch.nn import GeneralReLU
@@ -201,8 +202,8 @@ print(report)
 assert started[4].std < 0.2 and all(abs(row.after[1] - 1) <= 0.02 for row in report.rows)
 
 # %% [markdown]
-# The left of the two pairs is not torch's start. The paper first draws each matrix anew, with rows at right angles to
-# each other and of length 1 ([Saxe et al., 2014](#saxe2014)), and so does `lsuv` unless it is told `orthonormal=False`.
+# The left of the two pairs is not torch's start. The paper first draws each matrix anew, with rows (or columns, whichever
+# are fewer) at right angles to each other and of length 1 ([Saxe et al., 2014](#saxe2014)), and so does `lsuv` unless it is told `orthonormal=False`.
 #
 # ## The mean, and the order
 #
@@ -240,6 +241,12 @@ assert behind["torch"][-1] < 0.3 and all(abs(size - 1) < 0.03 for size in behind
 # %%
 for start in ("torch's start", "Kaiming for ReLU", "LSUV"):
     print(f"{start:<17} {quote('starts', start, 'test', 'accuracy')}")
+measured_ones = load_ledger().entries["starts"].results
+pair = ("LSUV", "Kaiming for ReLU")
+found = [measured_ones[start]["test"]["accuracy"]["values"] for start in pair]
+led = compare(*found, metric="accuracy", names=pair)
+print(led.words)
+assert led.better == "LSUV"
 
 # %% [markdown]
 # LSUV leads, and the course too reports 95.9 % right without it and 97.3 % with it, after two passes over MNIST, one
