@@ -1,8 +1,9 @@
 # %% [markdown]
 # # AlexNet: the same parts, larger
 #
-# LeNet read digits in 1998. AlexNet of 2012 is made of the same parts: convolution, pooling, linear layers. It has about
-# a thousand times as many weights, and it changed the field. What had to change so that so large a network learns at all?
+# LeNet read digits in 1998. AlexNet of 2012 is made of the same parts: convolution, pooling, linear layers. It has
+# about a thousand times as many weights, and it changed the field. What had to change so that so large a network
+# learns at all?
 
 # %% tags=["about"]
 covers = ["V03"]

@@ -33,9 +33,9 @@ from rungbook.recipes.comparison import compare
 show(source(Inception))
 
 # %% [markdown]
-# Concatenation along the [channels](#channel) changes nothing: each path's maps are there afterwards, number for number, and
-# the next layer decides which of them it uses. So widths need not agree, as they must where maps are added (lesson 24).
-# The first block of the paper's table has 64 + 128 + 32 + 32 maps:
+# Concatenation along the [channels](#channel) changes nothing: each path's maps are there afterwards, number for
+# number, and the next layer decides which of them it uses. So widths need not agree, as they must where maps are
+# added (lesson 24). The first block of the paper's table has 64 + 128 + 32 + 32 maps:
 
 # %%
 torch.manual_seed(0)
@@ -66,14 +66,15 @@ print("sides of what the first three paths see:", seen)
 assert seen == [1, 3, 3]
 
 # %% [markdown]
-# The third should be 5. In the paper its convolution is 5 x 5. The form whose weights are published, and which ours follows, has 3 x 3
-# in its place, a slip that its authors left, since the trained weights are made for it. The counts below are those of the
-# paper, with 5 x 5.
+# The third should be 5. In the paper its convolution is 5 x 5. The form whose weights are published, and which ours
+# follows, has 3 x 3 in its place, a slip that its authors left, since the trained weights are made for it. The counts
+# below are those of the paper, with 5 x 5.
 #
 # ## What the 1 x 1 in front saves
 #
-# All four windows on all maps that come in would be dear. So before the 3 x 3 and the 5 x 5 a convolution of 1 x 1 (lesson 29)
-# makes few maps of many, and after the pooling another does. For one block, multiplications are weights times places:
+# All four windows on all maps that come in would be dear. So before the 3 x 3 and the 5 x 5 a convolution of 1 x 1
+# (lesson 29) makes few maps of many, and after the pooling another does. For one block, multiplications are weights
+# times places:
 
 
 # %%
@@ -142,9 +143,9 @@ show(
 # %% [markdown]
 # ## The whole network
 #
-# Three convolutions, nine blocks, the mean over the picture as in lesson 29, one linear layer. The paper's title speaks of going deeper, its
-# first page of a budget of 1.5 thousand million multiplications and of twelve times fewer parameters than AlexNet.
-# Counted:
+# Three convolutions, nine blocks, the mean over the picture as in lesson 29, one linear layer. The paper's title
+# speaks of going deeper, its first page of a budget of 1.5 thousand million multiplications and of twelve times fewer
+# parameters than AlexNet. Counted:
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -232,10 +233,10 @@ assert size["with reductions"] < 0.5 * size["without"] and mean(right["with redu
 # A third of the weights. That it costs nothing is not shown: five seeds leave a difference of several points open.
 # What the reduction buys is not a better block but room for more of them.
 #
-# What people get wrong: two further classifiers hang at the middle blocks 4a and 4d, with losses of their own, so that
-# early layers get a [gradient](#gradient) by a shorter way. In training such a network gives a tuple of three (ours only with `aux=True`), and
-# `cross_entropy(net(x), y)` fails; in `eval()` it gives one. A later paper of the same first author found that they do
-# little for the early layers ([Szegedy et al., 2016](#szegedy2016)).
+# What people get wrong: two further classifiers hang at the middle blocks 4a and 4d, with losses of their own, so
+# that early layers get a [gradient](#gradient) by a shorter way. In training such a network gives a tuple of three
+# (ours only with `aux=True`), and `cross_entropy(net(x), y)` fails; in `eval()` it gives one. A later paper of the
+# same first author found that they do little for the early layers ([Szegedy et al., 2016](#szegedy2016)).
 
 # %%
 net = create_model("googlenet", num_classes=4, divide=16, aux=True)
@@ -256,8 +257,8 @@ assert isinstance(outputs, tuple) and len(outputs) == 3
 #
 # ### Exercise 1: when does the detour pay?
 #
-# From `maps` to `a` maps by a window of side `k`: directly, or by a 1 x 1 to `b` maps first. Write
-# `most(maps, a, k)`: the largest `b` for which the detour has fewer weights (no bias) than the direct way; 0 if there is none.
+# From `maps` to `a` maps by a window of side `k`: directly, or by a 1 x 1 to `b` maps first. Write `most(maps, a,
+# k)`: the largest `b` for which the detour has fewer weights (no bias) than the direct way; 0 if there is none.
 
 
 # %%
@@ -289,8 +290,8 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: side by side
 #
-# Write `beside(paths, x)`: the outputs of all paths behind each other along the channels. A right answer refuses paths that
-# change height or width with a `ValueError` that says which one (by its number, from 0).
+# Write `beside(paths, x)`: the outputs of all paths behind each other along the channels. A right answer refuses
+# paths that change height or width with a `ValueError` that says which one (by its number, from 0).
 
 
 # %%

@@ -45,10 +45,10 @@ for earlier in after:
     torch.testing.assert_close(after[-1][:, : earlier.shape[1]], earlier, rtol=0, atol=0)
 
 # %% [markdown]
-# What came in, and what each layer made of it, stands at the end unchanged. Each layer reads all of it. With $L$ layers that is
-# $L(L+1)/2$ ways from one to another, the input counted, where a plain network has $L$. The number of new maps a layer is called the
-# growth rate. It can be small, 4 here and 32 in the paper's networks for ImageNet, since a layer
-# need not repeat what is there already.
+# What came in, and what each layer made of it, stands at the end unchanged. Each layer reads all of it. With $L$
+# layers that is $L(L+1)/2$ ways from one to another, the input counted, where a plain network has $L$. The number of
+# new maps a layer is called the growth rate. It can be small, 4 here and 32 in the paper's networks for ImageNet,
+# since a layer need not repeat what is there already.
 #
 # The maps become many. So a layer first makes them few by a 1 x 1 (lesson 29), and between blocks a transition
 # halves their number and the picture:
@@ -59,8 +59,8 @@ show(source(Transition))
 # %% [markdown]
 # ## Fewer parameters
 #
-# A plain layer from $C$ maps to $C$ has $9C^2$ weights. A dense layer that reads $C$ maps has $4kC + 36k^2$ with growth rate
-# $k$: in $C$ it grows along a line, not a square.
+# A plain layer from $C$ maps to $C$ has $9C^2$ weights. A dense layer that reads $C$ maps has $4kC + 36k^2$ with
+# growth rate $k$: in $C$ it grows along a line, not a square.
 
 
 # %%
@@ -78,8 +78,8 @@ for maps in (64, 256, 1024):
 assert plain > 50 * dense
 
 # %% [markdown]
-# The paper's figure 3 has DenseNet-201 at about the error of ResNet-101 on ImageNet. What each has and does, counted for a picture of 224 x 224;
-# the last column is the numbers that [autograd](#autograd) holds for the way back:
+# The paper's figure 3 has DenseNet-201 at about the error of ResNet-101 on ImageNet. What each has and does, counted
+# for a picture of 224 x 224; the last column is the numbers that [autograd](#autograd) holds for the way back:
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -107,25 +107,25 @@ def counted(name):
     }
 
 
-rows = [counted(name) for name in ("densenet121", "densenet201", "resnet50", "resnet101")]
+rows = [counted(name) for name in ("densenet201", "resnet101")]
 show(table(rows))
-dense, residual = rows[1], rows[3]
+dense, residual = rows
 assert dense["parameters"] < 0.5 * residual["parameters"]
 assert dense["multiplications"] < 0.6 * residual["multiplications"]
 assert dense["held"] > residual["held"]
 
 # %% [markdown]
-# Half the parameters, a little more than half of the multiplications, and about the same error. On CIFAR-10 with augmentation the
-# paper has 4.51 % errors with 0.8 million parameters, where a ResNet of 1,001 layers had 4.62 with 10.2 million. But
-# what is put side by side is copied, normalised and kept, layer by layer: in memory the dense network is the larger
-# one. Parameters are not what fills a card. (`activation_checkpointing=True` in the learner computes blocks a second time in place of
-# keeping them.)
+# Half the parameters, a little more than half of the multiplications, and about the same error. On CIFAR-10 with
+# augmentation the paper has 4.51 % errors with 0.8 million parameters, where a ResNet of 1,001 layers had 4.62 with
+# 10.2 million. But what is put side by side is copied, normalised and kept, layer by layer: in memory the dense
+# network is the larger one. Parameters are not what fills a card. (`activation_checkpointing=True` in the learner
+# computes blocks a second time in place of keeping them.)
 #
 # ## A short way to every layer
 #
-# The last layer reads the first one's output directly. So the first one's [gradient](#gradient) has a way of length one, whatever
-# lies between. Networks of 16 linear layers with ReLU, torch's own start, no [norm](#normalisation): plain, with sums, and dense with
-# growth rate 8. Widths are such that all three have about as many parameters:
+# The last layer reads the first one's output directly. So the first one's [gradient](#gradient) has a way of length
+# one, whatever lies between. Networks of 16 linear layers with ReLU, torch's own start, no [norm](#normalisation):
+# plain, with sums, and dense with growth rate 8. Widths are such that all three have about as many parameters:
 
 
 # %%
@@ -224,14 +224,14 @@ for other in ("plain", "sums"):
 assert min(right["dense"]) > max(right["plain"]) and mean(right["dense"]) > mean(right["sums"]) - 0.02
 
 # %% [markdown]
-# Dense beats plain in every seed. Between dense and sums the line above says what five seeds can tell; on clothes the two
-# recipes `rung train densenet` and `rung train resnet` let you look further.
+# Dense beats plain in every seed. Between dense and sums the line above says what five seeds can tell; on clothes the
+# two recipes `rung train densenet` and `rung train resnet` let you look further.
 #
 # ## Is the old really used?
 #
-# That a layer can read everything does not mean it does. Take ways out of the trained networks: a layer (and the end) may read
-# only what was made at most so many layers before it, the rest of its weights is set to 0. Without further training, how many digits are
-# still right?
+# That a layer can read everything does not mean it does. Take ways out of the trained networks: a layer (and the end)
+# may read only what was made at most so many layers before it, the rest of its weights is set to 0. Without further
+# training, how many digits are still right?
 
 # %%
 
@@ -283,9 +283,9 @@ show(
 # The long ways carry much of what these networks know. (The paper's figure 5 shows the same by the size of the
 # weights. After thirty steps those are still near what they were drawn as, and would show next to nothing here.)
 #
-# What people get wrong: they widen the growth rate as if it were a layer's width. With $k$ doubled each
-# layer reads twice as many maps and makes twice as many of them: four times the weights. And they count parameters where memory is
-# short.
+# What people get wrong: they widen the growth rate as if it were a layer's width. With $k$ doubled each layer reads
+# twice as many maps and makes twice as many of them: four times the weights. And they count parameters where memory
+# is short.
 #
 # So what does a network gain? Layers that need only add what is new, so that they can be thin, and a way of length one
 # from the end to each of them. It pays with memory.
@@ -294,8 +294,8 @@ show(
 #
 # ### Exercise 1: maps and weights
 #
-# Write `grown(stem, growth, depths)`: the number of maps at the end of a DenseNet, with `depths` layers in its blocks and
-# a transition that halves the maps (rounded down) after each block but the last.
+# Write `grown(stem, growth, depths)`: the number of maps at the end of a DenseNet, with `depths` layers in its blocks
+# and a transition that halves the maps (rounded down) after each block but the last.
 
 
 # %%
@@ -327,9 +327,9 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: the same without copies
 #
-# A linear layer on numbers put side by side is the sum of linear layers on the parts. Write `read(parts, weight)`: what
-# `torch.cat(parts, 1) @ weight.T` gives, without putting the parts side by side. So a dense layer is a sum over ways too, each
-# with weights of its own.
+# A linear layer on numbers put side by side is the sum of linear layers on the parts. Write `read(parts, weight)`:
+# what `torch.cat(parts, 1) @ weight.T` gives, without putting the parts side by side. So a dense layer is a sum over
+# ways too, each with weights of its own.
 
 
 # %%
