@@ -183,13 +183,13 @@ for n in FEW:
     scratch, whole, alone = (
         mean(found[f"{n} of each, {w}"]) for w in ("from scratch", "all of it learns", "head alone")
     )
-    assert whole > scratch + 0.05 and alone > scratch + 0.02
-    assert (whole > alone + 0.02) if n == 40 else abs(whole - alone) < 0.06
+    assert whole > scratch + 0.05
+    assert whole > alone + 0.02 if n == 40 else min(whole, alone) > max(whole, alone) - 0.06 > scratch
 
 # %% [markdown]
-# A start from the trained weights beats scratch with five and with forty. Between the two ways of using them the number
-# of pictures decides. With five of each, the head alone does as well as the whole network. With forty, the whole
-# network is ahead: there is enough to adapt the body by. The more you have of your own, the more should learn.
+# All of it learning from the trained weights beats scratch with five and with forty. The head alone does as well with
+# five. With forty it falls behind, and is not distinguishable from scratch: there is enough to adapt the body by, and
+# it is not let. The more you have of your own, the more should learn.
 #
 # ## A new head
 #
@@ -217,8 +217,8 @@ best, worst = max(heads.values(), key=mean), min(heads.values(), key=mean)
 assert mean(best) - mean(worst) < 0.06
 
 # %% [markdown]
-# On these shapes they differ by about their spread. In a model, `adapt_head(model, "concat_pool")`
-# exchanges the pooling and the last layer:
+# On these shapes they differ by about their spread. In a model, `adapt_head(model, "concat_pool")` exchanges the
+# pooling and the last layer:
 
 # %%
 model = adapt_head(network(0), "concat_pool", num_classes=7, hidden=64)
@@ -228,8 +228,8 @@ assert model(new_x[:2]).shape == (2, 7)
 # %% [markdown]
 # ## What moves where nothing learns
 #
-# To hold a body ([freezing](#freezing)), courses set `requires_grad = False` on its weights. It looks complete: no gradient, no step, no
-# change. But [batch norm](#batch-normalisation) has running statistics (lesson 23), which are no weights. They move
+# To hold a body ([freezing](#freezing)), courses set `requires_grad = False` on its weights. It looks complete: no
+# gradient, no step, no change. But [batch norm](#batch-normalisation) has running statistics (lesson 23), which are no weights. They move
 # with every batch in [training mode](#training-mode), whether anything learns or not. How much does it matter? No
 # optimiser here at all: 30 batches of new shapes go through the trained network in training mode. Then it is asked for
 # its old shapes, with its old head. The control sends old shapes through in the same way.
