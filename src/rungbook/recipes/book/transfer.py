@@ -18,7 +18,7 @@ from rungbook.recipes.settings import Count, Final, Rate, Reported, Share, Width
 from rungbook.recipes.study import Results
 
 SOURCE = "NCSA HAL, ResNet-18"
-SHARED = "fault S0-1: valid was augmented"
+SHARED = "S0-1: train and valid shared one transform, and so nothing was augmented"
 KNOWN, NEW = ("0", "1", "2", "3", "4"), ("5", "6", "7", "8", "9")
 """Digits a network has learned before, and those it is to learn."""
 
