@@ -122,7 +122,7 @@ print(f"both trainings end at the same weights, to the last bit; test accuracy {
 assert accuracy > 0.9
 
 # %% [markdown]
-# The recipe `data_loader` trains such a network over five seeds in three ways: a loop by hand over a DataLoader
+# The recipe `data_loader` trains such a network in three ways. Over five seeds, a loop by hand over a DataLoader
 # reaches <!-- ledger: data_loader | loop by hand | test accuracy -->96.6 ± 0.8 %<!-- / -->, the Learner over the same
 # DataLoader <!-- ledger: data_loader | Learner, DataLoader | test accuracy -->96.6 ± 0.8 %<!-- / -->, and the Learner
 # over the library's own feed, with another

@@ -129,7 +129,7 @@ class LoaderStudy(SampledStudy):
         Reported(1.478, "log_loss", FDL9, variant="loop by hand", split="train", fault=FLOOR, data="mnist"),
     )
     data: str = "digits"
-    seeds: Count = 5
+    seeds: Count = 3
     hidden: Widths = (50,)
     lr: Above = 0.003
     batch_size: Count = 32

@@ -32,6 +32,7 @@ class Cifar10(FewImages):
     covers: ClassVar[tuple[str, ...]] = ("V11",)
     real: ClassVar[tuple[str, ...]] = ("data=cifar10 valid=0",)
     full: ClassVar[str] = "data=cifar10 valid=0 widths=64,256,256 epochs=10 batch_size=1000 lr=0.02 precision=bf16 compile=true"
+    promise: ClassVar[dict[str, dict[str, float]]] = {"cifar10": {"accuracy": 0.85}}
     data: str = "world:shapes(n=1500, side=32, channels=3)"
     model: str = "fast_cifar"
     widths: Widths = (32, 64, 128)

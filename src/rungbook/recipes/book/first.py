@@ -72,7 +72,7 @@ class MLPRecipe(Recipe):
     hidden: Widths = (256,)
     dropout: Share = 0.1
     lr: Rate = 3e-3
-    steps: Count = 4000
+    steps: Count = 2500
     promise: ClassVar[dict[str, dict[str, float]]] = {"mnist": {"accuracy": 0.97}, "fashion-mnist": {"accuracy": 0.87}}
 
 
@@ -190,7 +190,7 @@ class TwoConv(Recipe):
     optimizer: Optimizer = "adam"
     lr: Rate = 8e-3
     weight_decay: NotBelow = 0.0
-    epochs: Count | None = 10
+    epochs: Count | None = 6
 
 
 __all__ = ["Digits", "FullyConnected", "LeNetRecipe", "MLPRecipe", "SoftmaxRegressionRecipe", "TooLong", "TwoConv"]
