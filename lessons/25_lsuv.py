@@ -317,13 +317,13 @@ for kind in networks:
         print(f"{kind}:", compare(*found, metric="accuracy", names=(one, other)).words)
 angles = average["ReLU", "right angles, by rule"] - average["ReLU", "Kaiming's rule"]
 for rule, data in (("Kaiming's rule", "measured"), ("right angles, by rule", "both: LSUV")):
-    assert average["ReLU", data] < average["ReLU", rule] + 0.05 and angles > 0.03
+    assert average["ReLU", data] < average["ReLU", rule] + 0.02 and angles > 0.03
     assert average["gated", rule] < 0.25 and average["gated", data] > 0.6
 
 # %% [markdown]
-# In the ReLU network, whose layers the rule knows, what LSUV gains comes with the right angles, and measuring adds
-# nothing. In the gated one nothing learns with the rule's size, at right angles or not, and with the measured size both
-# learn.
+# In the ReLU network, whose layers the rule knows, what LSUV gains comes with the right angles, and measuring rather
+# takes some of it away again. In the gated one nothing learns with the rule's size, at right angles or not, and with
+# the measured size both learn.
 #
 # ## A sum that LSUV does not see
 #
@@ -451,8 +451,8 @@ assert abs(loss - math.log(10)) < 1e-6
 print(f"Fixup's first loss: {loss:.6f} = ln 10, as nothing is known yet")
 
 # %% [markdown]
-# With this start the authors trained residual networks of 10,000 layers without any norm, as stably as with one. They
-# needed [mixup](#zhang2018) (lesson 33) against [overfitting](#overfitting), which the noise of batch norm had done before.
+# With this start the authors trained residual networks of 10,000 layers without any norm, as stably as with one, for
+# one pass over CIFAR-10. Longer trainings needed [mixup](#zhang2018) (lesson 33) against [overfitting](#overfitting), which the noise of batch norm had done before.
 #
 # What people get wrong: they scale with a batch that is not like the data (pixels from 0 to 255, training with 0 to 1);
 # they scale trained weights, and what was learned is gone; they count on LSUV during training, where it does nothing more. It

@@ -171,8 +171,8 @@ print(f"share below 0 behind the convolution: measured at once {at_once:.2f}, fr
 assert late == 0 < 0.1 < at_once
 
 # %% [markdown]
-# **A hook that answers.** What a torch hook returns takes the output's place, unless it is None. A lambda always returns
-# something. The library's `Hook` keeps the answer and hands nothing back:
+# **A hook that answers.** What a torch hook returns takes the output's place, unless it is None. A lambda returns what
+# its expression gives: None from `append`, a number from `setdefault`. The library's `Hook` keeps the answer and hands nothing back:
 
 # %%
 largest = {}
@@ -289,8 +289,9 @@ assert min(sick_zero) > max(healthy_zero) + 0.05
 assert mean(healthy_right) > mean(sick_right) + 0.2
 
 # %% [markdown]
-# Two things were changed at once here, start and rate, and the pictures tell which is to be blamed for what: the fading
-# from layer to layer at step 0 is the start's, the collapse later on is the rate's.
+# Two things were changed at once here, start and rate. The fading from layer to layer at step 0 is the start's, since
+# no step had been made. Which of the two the collapse comes from, these runs cannot tell: that takes a third, with one
+# of them changed.
 #
 # ## The way back
 #
@@ -395,7 +396,7 @@ assert len(quiet) == 8 and all(records[name].std[-1] > 0 for name in quiet)
 # the report.
 #
 # What would you see, then? Whether signals fade or grow with depth; whether they flare and collapse in time; how much of
-# the network is silent; and how far the gradient gets. All of it before the loss can tell.
+# the network is silent; and how far the gradient gets. The first and the last of these show before the first step.
 #
 # ## Exercises
 #

@@ -238,8 +238,8 @@ for small, large in (STACKS[:2], STACKS[2:]):
 assert all(mean(found) > 0.5 for found in right.values())
 
 # %% [markdown]
-# On digits the small windows do as well as the large ones, as far as five seeds can tell, with fewer weights. That
-# they do better is the paper's finding with 1.2 million pictures, and not borne out here.
+# On digits the pairs are not distinguishable: five seeds leave differences of ten points and more open. That the small
+# windows do better is the paper's finding with 1.2 million pictures, and not borne out here.
 #
 # [d2l](#zhang2023) trains VGG-11 with a quarter of its maps on Fashion-MNIST. Readers' runs of that one notebook end
 # between 90.0 and 91.6 % on test: as far apart as two architectures of this chapter. A single run compares nothing.

@@ -284,7 +284,7 @@ assert not dead[4].weight.grad.any() and abs(loss.item() - torch.tensor(4.0).log
 # for a look.
 #
 # So can a network do without linear layers at the end? It has them, at every pixel, and a mean in place of a weight
-# for each place. Nearly all networks since end that way.
+# for each place. Most convolutional networks since end with the mean too, and with one linear layer behind it.
 #
 # ## Exercises
 #

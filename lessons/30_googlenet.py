@@ -67,8 +67,9 @@ assert seen == [1, 3, 3]
 
 # %% [markdown]
 # The third should be 5. In the paper its convolution is 5 x 5. The form whose weights are published, and which ours
-# follows, has 3 x 3 in its place, a slip that its authors left, since the trained weights are made for it. The counts
-# below are those of the paper, with 5 x 5.
+# follows, has 3 x 3 in its place, a slip that its authors left, since the trained weights are made for it. It also has
+# batch norm, which is younger than the paper. The blocks are counted below with the paper's 5 x 5, the whole network as
+# published.
 #
 # ## What the 1 x 1 in front saves
 #
@@ -166,10 +167,14 @@ larger = sum(16 * row[3] * row[4] for row in TABLE)  # 25 in place of 9 weights 
 with_five = alexnet["parameters"] / (googlenet["parameters"] + larger)
 print(f"{fewer:.1f} times fewer than AlexNet, {with_five:.1f} with the 5 x 5")
 assert 8 < with_five < fewer < 10
-assert googlenet["multiplications"] < 1.6e9 and vgg["multiplications"] > 9 * googlenet["multiplications"]
+more = sum(16 * row[3] * row[4] * side**2 for row, side in zip(TABLE, sides, strict=True))
+print(f"multiplications with the 5 x 5: {googlenet['multiplications'] + more:,}")
+assert googlenet["multiplications"] < 1.5e9 < googlenet["multiplications"] + more < 1.6e9
+assert vgg["multiplications"] > 9 * googlenet["multiplications"]
 
 # %% [markdown]
-# The budget holds. The twelve we cannot find: it is about nine. All the same, next to VGG-16, second of the same
+# The published form keeps the budget, the paper's 5 x 5 goes a few percent over it. The twelve we cannot find: it is
+# about nine. All the same, next to VGG-16, second of the same
 # year's competition where this was first, it has a twentieth of the parameters and a tenth of the work.
 #
 # ## Does the reduction cost anything?
@@ -304,15 +309,16 @@ def check_beside(beside):
     assert torch.equal(got[:, 4:6], paths[1](x)) and torch.equal(got[:, 6:], paths[2](x)), (
         "each path's maps as they are, in order"
     )
-    try:
-        beside([*paths, nn.Conv2d(3, 1, 3)], x)
-    except ValueError as error:
-        said = str(error)
-    except RuntimeError as error:
-        raise AssertionError(f"torch refused it, not the function: {error}") from error
-    else:
-        raise AssertionError("a path that makes the picture smaller went through")
-    assert "3" in said, f"which path? The error says: {said}"
+    for kernel in ((1, 2), (2, 1)):  # only the width, only the height
+        try:
+            beside([*paths, paths[0], nn.Conv2d(3, 5, kernel)], x)
+        except ValueError as error:
+            said = str(error)
+        except RuntimeError as error:
+            raise AssertionError(f"torch refused it, not the function: {error}") from error
+        else:
+            raise AssertionError("a path that makes the picture smaller went through")
+        assert "4" in said, f"which path, counted from 0? The error says: {said}"
 
 
 # %% tags=["solution"]

@@ -123,8 +123,9 @@ assert dense["held"] > residual["held"]
 #
 # ## A short way to every layer
 #
-# The last layer reads the first one's output directly. So the first one's [gradient](#gradient) has a way of length
-# one, whatever lies between. Networks of 16 linear layers with ReLU, torch's own start, no [norm](#normalisation):
+# Within a block the last layer reads the first one's output directly; from block to block the way leads through a
+# transition. So inside a block the first layer's [gradient](#gradient) has a way of length one, whatever lies between.
+# Networks of one block: 16 linear layers with ReLU, torch's own start, no [norm](#normalisation):
 # plain, with sums, and dense with growth rate 8. Widths are such that all three have about as many parameters:
 
 
@@ -287,8 +288,8 @@ show(
 # twice as many maps and makes twice as many of them: four times the weights. And they count parameters where memory
 # is short.
 #
-# So what does a network gain? Layers that need only add what is new, so that they can be thin, and a way of length one
-# from the end to each of them. It pays with memory.
+# So what does a network gain? Layers that need only add what is new, so that they can be thin, and within a block
+# a way of length one from its end to each of them. It pays with memory.
 #
 # ## Exercises
 #
@@ -337,14 +338,17 @@ def check_read(read):
     torch.manual_seed(4)
     parts = [torch.randn(5, n, dtype=torch.float64) for n in (6, 2, 3)]
     weight = torch.randn(4, 11, dtype=torch.float64)
-    want, cat = torch.cat(parts, 1) @ weight.T, torch.cat
+    want = torch.cat(parts, 1) @ weight.T
+    joining = {name: getattr(torch, name) for name in ("cat", "concat", "concatenate", "hstack", "column_stack")}
     try:
-        torch.cat = None
+        for name in joining:
+            setattr(torch, name, None)
         got = read(parts, weight)
     except TypeError as error:
         raise AssertionError("without torch.cat: each part with its own columns of the weight") from error
     finally:
-        torch.cat = cat
+        for name, function in joining.items():
+            setattr(torch, name, function)
     assert got.shape == want.shape, f"expected {tuple(want.shape)}, got {tuple(got.shape)}"
     assert torch.allclose(got, want), "other numbers: which columns of the weight belong to which part?"
 

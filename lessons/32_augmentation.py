@@ -256,7 +256,8 @@ torch.testing.assert_close(aside.points(pulled), ends, rtol=0, atol=1e-9)
 
 # %% [markdown]
 # A picture that *shrinks* must not be interpolated between four neighbours at all: what lies between them is lost.
-# Resizing takes the mean over all pixels that fall into one. Stripes of one pixel, shrunk to a third:
+# Resizing takes a mean over all pixels around the place, over a wider stretch the more the picture shrinks, each
+# weighted by how near it is. Stripes of one pixel, shrunk to a third:
 
 # %%
 stripes = (torch.arange(96) % 2 * 255).to(torch.uint8).expand(1, 1, 64, 96).contiguous()
@@ -514,6 +515,9 @@ def check_brighten(brighten):
     assert got.min() >= 119, "values beyond 255 have begun again at 0, or the factors reach below 0.6"
     assert got.flatten(1).unique().numel() > 20, "each sample has a factor of its own"
     assert got.max() == 255 and 120 <= got.min() <= 140, "factors from 0.6 to 1.4"
+    half = brighten(torch.full((64, 1, 4, 4), 100, dtype=torch.uint8), samples, 0, 0)
+    assert 130 < half.max() <= 140, "factors reach up to 1.4"
+    assert not torch.equal(brighten(x.clone(), samples, 0, 1), got), "another seed gives other factors"
     assert torch.equal(brighten(x[:8].clone(), samples[8:16], 0, 0), got[8:16]), "the factor belongs to the sample"
     assert not torch.equal(brighten(x.clone(), samples, 1, 0), got), "in the next epoch it is another one"
 
@@ -532,6 +536,7 @@ refuses(
     lambda x, samples, epoch, seed: right_brighten(x, torch.arange(len(x)), epoch, seed),
     lambda x, samples, epoch, seed: right_brighten(x, samples, 0, seed),
     lambda x, samples, epoch, seed: right_brighten(x, samples * 0, epoch, seed),
+    lambda x, samples, epoch, seed: right_brighten(x, samples, epoch, 0),
 )
 
 # %% [markdown]
@@ -540,6 +545,8 @@ refuses(
 # - Crops and flips in the training of a large network: [Krizhevsky et al., 2012](#krizhevsky2012), section 4.1. Maps of
 #   places as matrices: [Hartley and Zisserman, 2004](#hartley2004), chapter 2. The batch of maps on a graphics card:
 #   [fast.ai, part 2](#fastai2019), notebook 10.
-# - Colour: [Haeberli and Voorhies, 1994](#haeberli1994). Erasing: [Zhong et al., 2020](#zhong2020), [DeVries and Taylor, 2017](#devries2017).
-# - Policies: [Cubuk et al., 2020](#cubuk2020), [Müller and Hutter, 2021](#mueller2021), [Hendrycks et al., 2020](#hendrycks2020).
+# - Colour: [Haeberli and Voorhies, 1994](#haeberli1994). Erasing: [Zhong et al., 2020](#zhong2020),
+#   [DeVries and Taylor, 2017](#devries2017).
+# - Policies: [Cubuk et al., 2020](#cubuk2020), [Müller and Hutter, 2021](#mueller2021),
+#   [Hendrycks et al., 2020](#hendrycks2020).
 # - Random numbers that belong to a sample: [Steele et al., 2014](#steele2014).

@@ -161,8 +161,8 @@ for i, own in enumerate((1.0, 0.8, 0.6, 0.4)):
 show(view_grid(rows, side=1.2))
 
 # %% [markdown]
-# The share is drawn for each batch, from a Beta distribution with both parameters $\alpha$: at 1 all shares are
-# alike, near 0 most are close to 0 or 1 and hardly anything is mixed. Who mixes with whom is a permutation of the
+# The share is drawn for each batch, from a Beta distribution with both parameters $\alpha$: at 1 every share is
+# as likely as any other, near 0 most are close to 0 or 1 and hardly anything is mixed. Who mixes with whom is a permutation of the
 # batch, so one batch is enough.
 #
 # A rectangle that reaches over the edge is cut off, so more of the picture stays than was drawn. The label must go by
@@ -314,8 +314,9 @@ assert quote(clothes, "mixup", "test", "accuracy").n == 3
 # None of the three helps here. Smoothing moves the accuracy by a fifth of a point, which its interval can just tell
 # from nothing (of six comparisons one may do that by chance), mixup by nothing, CutMix to the worse; and all three
 # cost log loss. The papers train large networks for hundreds of epochs. Whether mixtures help a small one that sees
-# 5,000 pictures twenty times is another question, and the answer here is no. (That smoothing should cost a little log loss on shapes can be worked out: a tenth of the labels is wrong, so the true
-# probability is 0.9, and a perfect answer to smoothed labels says less.)
+# 5,000 pictures twenty times is another question, and the answer here is no. (That smoothing should cost a little log
+# loss on shapes can be worked out: a tenth of the labels is wrong, so the true probability is 0.9, and a perfect answer
+# to smoothed labels says less.)
 
 # %%
 true, classes = 0.9, 4
@@ -390,8 +391,9 @@ assert doubt["plain"] < 0.05 and doubt["mixup, alpha 1"] > 0.25 and mean(hits["p
 # \lambda$, so that no two samples make the same mixture twice ([fast.ai, part 2](#fastai2019), notebook 10b; it
 # shows no results). By linearity it is the same loss.
 #
-# So what changes? The scores stay finite, and the network is less sure. That helps one that is too sure, whose
-# labels are partly wrong, or who can learn all its samples by heart, and no other.
+# So what changes? The scores stay finite, and the network is less sure. That helps one that is too sure.
+# Here it was one that had learned wrong labels by heart; with true labels, or with a tenth of them wrong on shapes,
+# nothing was gained. Train without it too, and compare.
 #
 # ## Exercises
 #
@@ -448,6 +450,10 @@ def check_paste(paste):
         assert taken == inside, (
             f"square of {side} from ({top}, {left}): {taken:g} pixels are the partner's, not {inside}"
         )
+        for r in range(6):
+            for c in range(8):
+                whose = x[partner] if top <= r < top + side and left <= c < left + side else x
+                assert torch.equal(got[:, :, r, c], whose[:, :, r, c]), f"row {r}, column {c} is of the wrong picture"
         assert abs(own - (1 - inside / 48)) < 1e-9, (
             f"{inside} of 48 pixels are the partner's, the share said is {own:.3f}"
         )

@@ -228,6 +228,8 @@ sweep = {
     "float16, scaled": [train(0, HalfByHand(LossScale(interval=10)), k)[0] for k in powers],
 }
 exact = train(0)[0]
+plain, scaled = sweep["float16, no scale"], sweep["float16, scaled"]
+assert abs(plain[0] - exact) < 0.05 and plain[3] > exact + 0.5 and max(scaled) < exact + 0.3
 assert train(0, k=20)[0] == exact  # float32: the same to the last bit
 assert train(0, HalfByHand(static_scale(1.0), BF16), 20) == train(0, HalfByHand(static_scale(1.0), BF16), 0)
 
@@ -281,7 +283,8 @@ for name in ("float16, scaled", "bfloat16, no scale"):
 # few steps are left out where it tries too high. bfloat16 needs no scale, as it has the exponents of float32.
 #
 # At $k = 0$, on the other hand, float16 does without: the gradients of a small network and an ordinary loss fit. The
-# scale is an insurance, and costs one multiplication.
+# scale is an insurance. It costs one multiplication of the loss and, for each gradient, one more and the question
+# whether it is finite.
 #
 # ## Without the master weights
 #

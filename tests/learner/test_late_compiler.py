@@ -17,8 +17,30 @@ learner.fit(2)
 optimizer = learner.optimizer
 optimizer.load_state_dict(optimizer.state_dict())
 """
+MUON = """
+from functools import partial
+from rungbook.learner.optimizing import bare_step, make_optimizer
+from rungbook.learner.split_optimizer import SplitOptimizer
+from torch.optim import SGD, AdamW, Muon
+model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 1))
+optimizer = make_optimizer(partial(SplitOptimizer, hidden=Muon, rest=AdamW), model, list(model.parameters()), 0.1)
+model(torch.randn(2, 3)).sum().backward()
+bare_step(optimizer)()
+"""
+BEFORE_A_RUN = """
+from rungbook.recipes.prepare import pick_threads, prepare_data
+from rungbook.recipes.recipe import find_recipe
+from rungbook.recipes.session import optimizer_keeps
+recipe = find_recipe("digits")()
+data = prepare_data(recipe)
+pick_threads(recipe, nn.Sequential(nn.Flatten(), nn.Linear(data.one_batch(1)[0][0].numel(), 10)), data)
+assert optimizer_keeps(torch.optim.AdamW)[1] == 3
+"""
 CASES = {
     "learner": (LEARNER, False),
+    "rate finder": (LEARNER + "learner.find_lr(steps=5)", False),
+    "Muon and AdamW": (MUON, False),
+    "what comes before a run": (LEARNER + BEFORE_A_RUN, False),
     "torch by itself": ("optimizer = torch.optim.Adam([nn.Parameter(torch.ones(1))])", True),
 }
 

@@ -31,6 +31,12 @@ def test_all_of_them_are_loaded_and_counted() -> None:
     assert str(match) == f"8 of 8 tensors, {match.parameters:,} parameters"
 
 
+def test_counters_that_are_filled_in_are_not_counted() -> None:
+    """Files from before batch norm counted its batches fill all but that number."""
+    match = load_weights(cnn(), {k: v for k, v in other().items() if not k.endswith("num_batches_tracked")})
+    assert str(match) == f"7 of 7 tensors, {match.parameters:,} parameters"
+
+
 def renamed(given: dict[str, Tensor]) -> dict[str, Tensor]:
     return {("6.weigth" if k == "6.weight" else k): v for k, v in given.items()}
 

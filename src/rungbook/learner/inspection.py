@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from rungbook.errors import DataError, EnvironmentProblem, NotFinite, UsageError
 from rungbook.learner.diagnose import diagnose
 from rungbook.learner.loading import own_generators, peek
-from rungbook.learner.optimizing import load_optimizer
+from rungbook.learner.optimizing import bare_step, load_optimizer
 from rungbook.learner.pack import clone
 from rungbook.learner.random_state import keep_random_state, seed_all
 from rungbook.learner.tally import likeliest
@@ -109,7 +109,7 @@ def find_lr(self: Learner, low: float = 1e-6, high: float = 10.0, steps: int = 1
             lrs.append(lr)
             overflowed = self.casting.end_step()
             if overflowed is None or not overflowed:
-                self.optimizer.step()
+                bare_step(self.optimizer)()
     if not lrs:
         raise NotFinite("E501", f"The loss of the first batch is {value:g}.", "Look for NaN in the inputs and the targets.")
     smooth = _smooth(_smooth(losses[: len(lrs)])[::-1])[::-1]

@@ -33,7 +33,7 @@ def _until_loaded(function: Callable[..., Any], plain: Callable[..., Any]) -> Ca
         if COMPILER not in sys.modules:
             return plain(*args, **kwargs)
         if getattr(plain, ANSWER, None) is call:
-            delattr(plain, ANSWER)
+            vars(plain).pop(ANSWER, None)  # another thread may have done it in between
         return function(*args, **kwargs)
 
     return call

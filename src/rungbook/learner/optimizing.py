@@ -60,11 +60,11 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
     hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
     everywhere = (base._global_optimizer_pre_hooks, base._global_optimizer_post_hooks)
     step = type(optimizer).step
-    if "step" in vars(optimizer) or any(hooks) or any(everywhere) or not getattr(step, "hooked", False):
+    if "step" in vars(optimizer) or any(hooks) or any(everywhere) or not _is_torchs(step, "wrapper"):
         return optimizer.step
     bare = step.__wrapped__  # type: ignore[attr-defined]
     recording = optimizer.defaults.get("differentiable")
-    if recording is None or getattr(getattr(bare, "__code__", None), "co_name", "") != "_use_grad":
+    if recording is None or not _is_torchs(bare, "_use_grad"):
         return partial(bare, optimizer)
     bare = bare.__wrapped__
 
@@ -73,6 +73,14 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
             return bare(optimizer)
 
     return move
+
+
+def _is_torchs(function: Any, name: str) -> bool:
+    """Whether this is torch's own wrapper: told by its code, since `functools.wraps` copies all else onto what people wrap around it."""
+    from torch.optim import optimizer as base
+
+    code = getattr(function, "__code__", None)
+    return code is not None and (code.co_filename, code.co_name) == (base.__file__, name)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

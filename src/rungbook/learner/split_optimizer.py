@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rungbook.errors import UsageError
+from rungbook.learner.optimizing import bare_step
 
 Make = Callable[..., torch.optim.Optimizer]
 
@@ -93,7 +94,7 @@ class SplitOptimizer(torch.optim.Optimizer):
                 if q is not p:
                     q.data = p.detach().flatten(1)  # the weight's own memory, or a copy where its layout has no such view
                     q.grad = None if p.grad is None else p.grad.flatten(1)
-            part.step()
+            bare_step(part)()
             for q, p in weights:
                 if q in part.state:
                     self.state[p] = part.state[q]

@@ -82,7 +82,8 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], *, name: str = "T
         share = f"{name} fit {len(fits - filled.keys())} of {len(own) - len(filled)} tensors. "
         raise DataError("E303", share + _first_problem(own, weights, missing, wrong, left), _remedy(missing, left))
     model.load_state_dict(weights)
-    return Match(len(own), sum(v.numel() for v in own.values()))
+    given = [v for k, v in own.items() if k not in filled]
+    return Match(len(given), sum(v.numel() for v in given))
 
 
 def _first_problem(own: dict[str, Tensor], weights: dict[str, Tensor], missing: list[str], wrong: list[str], left: list[str]) -> str:

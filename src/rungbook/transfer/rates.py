@@ -1,6 +1,6 @@
 """A learning rate for each depth: layers near the input know general things and move less.
 
-Howard and Ruder 2018, "Universal language model fine-tuning", section 3.1 (discriminative fine-tuning); the geometric form with a
+Howard and Ruder 2018, "Universal language model fine-tuning", section 3.2 (discriminative fine-tuning); the geometric form with a
 factor a layer is layer-wise decay as in Bao et al. 2022, "BEiT", appendix, which Liu et al. 2022, "A ConvNet for the 2020s", appendix A,
 take with neighbours put together for deep networks.
 """

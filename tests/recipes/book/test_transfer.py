@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from rungbook.recipes.book.fine_tuning import FineTuning
 from rungbook.recipes.book.transfer import KNOWN, NEW, Transfer, only
 from rungbook.recipes.once import train_once
+from rungbook.recipes.prepare import make_model, prepare_data
 from rungbook.recipes.recipe import Recipe
 from rungbook.transfer.parts import split_body_head
 
@@ -48,6 +50,28 @@ def test_what_the_other_digits_taught_is_kept_and_the_head_is_new() -> None:
     assert any(not held.state_dict()[k].equal(learned.state_dict()[k]) for k in body)
     heads = [k for k in held.state_dict() if k.startswith(head)]
     assert any(not held.state_dict()[k].equal(longer.state_dict()[k]) for k in heads)
+
+
+def test_the_head_forgets_what_it_was_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn anew after the first training: here that makes zeros, which five epochs would have changed."""
+    recipe = Transfer().vary({"widths": (4, 8, 8)})
+    data = prepare_data(recipe)
+    monkeypatch.setattr(nn.Linear, "reset_parameters", lambda layer: nn.init.zeros_(layer.weight))
+    model, _ = make_model(recipe, data)
+    head = [m for m in model.get_submodule(split_body_head(model).head_name).modules() if isinstance(m, nn.Linear)]
+    assert head
+    assert not any(m.weight.any() for m in head)
+    assert all(m.weight.any() for m in model.modules() if isinstance(m, nn.Conv2d))
+
+
+def test_all_ways_of_fine_tuning_begin_alike() -> None:
+    starts = []
+    for settings in FineTuning.variants.values():
+        recipe = FineTuning().vary({**settings, "widths": (4, 8, 8)})
+        data = prepare_data(recipe)
+        model, _ = make_model(recipe, data)
+        starts.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert all(start.equal(starts[0]) for start in starts)
 
 
 def test_each_way_of_fine_tuning_moves_the_weights_otherwise() -> None:

@@ -17,6 +17,8 @@ from torch.nn.utils import parametrize as torch_parametrize
 from rungbook.scratch.nn import utils
 from rungbook.scratch.nn.utils import parametrizations, parametrize
 
+covers = ["I09"]
+
 LAYERS: dict[str, tuple[Callable[[], torch.nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: torch.nn.Linear(5, 4), (3, 5)),
     "conv": (lambda: torch.nn.Conv2d(2, 3, 2), (1, 2, 4, 4)),

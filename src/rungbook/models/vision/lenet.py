@@ -1,8 +1,9 @@
 """LeNet-5 for images of 28 x 28 and more.
 
 LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to document recognition", section II.B. Two forms: `LeNet` with
-ReLU and max-pooling, as it is taught today, and `LeNetSigmoid` with the sigmoid and average-pooling of the original. Different from the
-paper in both: every map of the second convolution sees all maps of the first, and the output layer is linear.
+ReLU and max-pooling, as it is taught today, and `LeNetSigmoid` with the average-pooling of the original and the sigmoid that d2l takes for
+the paper's scaled tanh. Different from the paper in both: every map of the second convolution sees all maps of the first, and the output
+layer is linear.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ class Cifar10(FewImages):
     """Ten classes of 32 x 32 photographs, a network that is made to learn them fast (Jordan 2024).
 
     The first layer whitens patches and is not trained, convolutions start by handing on what they get, labels are smoothed; flips, crops,
-    one-cycle rate. An image and its mirror image are judged together at the end, as in the paper. Half of its maps or less, so that five
-    passes over 50,000 images take minutes on two cores. Rate and optimiser were chosen on `train_batch_5` after three passes over 20,000
-    images of the others: AdamW at 0.005 in batches of 128 gave 78.1 %, in batches of 256 74.8 %, 76.5 % at 0.01, 75.1 % at 0.03, and SGD
-    at 0.2 71.9 % (one seed). `valid=0` then trains on all five. The full form is for a card.
+    one-cycle rate. An image and its mirror image are judged together at the end (the paper adds views moved by a pixel). Half of its maps
+    or less, so that five passes over 50,000 images take minutes on two cores. Rate and optimiser were chosen on `train_batch_5` after three
+    passes over 20,000 images of the others: AdamW at 0.005 in batches of 128 gave 78.1 %, in batches of 256 74.8 %, 76.5 % at 0.01, 75.1 %
+    at 0.03, and SGD at 0.2 71.9 % (one seed). `valid=0` then trains on all five. The full form is for a card.
     """
 
     covers: ClassVar[tuple[str, ...]] = ("V11",)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from torch import nn
+
+from rungbook.data.data import Data
 from rungbook.recipes.book.transfer import Transfer
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import recipe
@@ -18,8 +21,8 @@ class FineTuning(Transfer):
     """Does it help to let the new head learn faster than the rest, or the first layers slower or later?
 
     The networks and pictures are those of `transfer`. A head that learns ten times faster is d2l's for hot dogs; a factor for each layer is
-    Howard and Ruder's (2018, section 3.1), and so is letting go from the head down, one group more after each of the first epochs (section
-    3.2). One rate for all variants, that of `transfer`: nobody looked for the best of each.
+    Howard and Ruder's (2018, section 3.2), and so is letting go from the head down, one group more after each of the first epochs (section
+    3.3). One rate for all variants, that of `transfer`: nobody looked for the best of each.
     """
 
     variants: ClassVar[dict[str, dict[str, Any]]] = {
@@ -32,6 +35,10 @@ class FineTuning(Transfer):
     fits: ClassVar[tuple[str, ...]] = (*Transfer.fits, "hot-dog")
     reported: ClassVar[tuple[Reported, ...]] = ()
     full: ClassVar[str] = "data=hot-dog model=resnet18 image_size=224 epochs=5 batch_size=128 lr=0.00005"
+
+    def begin(self, model: nn.Module, data: Data) -> None:
+        """All begin with the same network: what they differ in belongs to the second training only."""
+        Transfer.begin(replace(self, freeze=None, unfreeze=(), head_lr=None, layer_decay=None), model, data)
 
     def remarks(self, trained: dict[str, Trained], results: Results) -> list[str]:
         """The slowest and the fastest layer of each."""
