@@ -1,7 +1,7 @@
 """torch's compiler is loaded when something is compiled, and not when the first optimiser is made.
 
 torch keeps some functions out of compiled code, its optimisers' bookkeeping among them, and the first call of one of them loads the
-compiler to ask how: about 1,000 modules, for nothing where nothing is ever compiled.
+compiler to ask how: about 800 modules, for nothing where nothing is ever compiled.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import optimizer as base
 
 from rungbook.errors import UsageError
 from rungbook.learner.late_compiler import OF_OPTIMIZERS, postpone
@@ -55,8 +56,6 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
     The one for profiling takes 19 us a call, more than the update of a small model (benchmarks/bench_levers.py); the one that sees to it
     that no gradient is recorded loads the compiler (`late_compiler`).
     """
-    from torch.optim import optimizer as base
-
     hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
     everywhere = (base._global_optimizer_pre_hooks, base._global_optimizer_post_hooks)
     step = type(optimizer).step
@@ -77,8 +76,6 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
 
 def _is_torchs(function: Any, name: str) -> bool:
     """Whether this is torch's own wrapper: told by its code, since `functools.wraps` copies all else onto what people wrap around it."""
-    from torch.optim import optimizer as base
-
     code = getattr(function, "__code__", None)
     return code is not None and (code.co_filename, code.co_name) == (base.__file__, name)
 
