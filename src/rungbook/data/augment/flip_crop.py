@@ -1,7 +1,8 @@
 """Flip and crop, the two changes that need no arithmetic on pixels and so cost little more than copying them.
 
 Krizhevsky, Sutskever, Hinton 2012, section 4.1, used them on ImageNet; padding by 4 before the crop is He et al. 2016, section 4.2, for
-CIFAR-10. Both are "which pixel goes where", so together they are one gather.
+CIFAR-10. Each row of a crop is a piece of one row of the padded image, so all of them are one gather of rows, copied whole; a gather of
+single pixels takes half as long again.
 """
 
 from __future__ import annotations
@@ -49,15 +50,14 @@ class FlipCrop(Step):
         mirrored, down, right = self._draw(samples, epoch, seed)
         if not p:
             return where(mirrored, x.flip(3), x)
-        rows, columns = (_windows(size, p, self.mode, x.device) for size in (H, W))
-        columns = torch.cat([columns, W - 1 - columns])  # the windows of the mirror image behind those of the image
-        up, across = rows[down + p], columns[right + p + mirrored * (2 * p + 1)]  # (B, H) and (B, W): where each row and column comes from
-        source = ((up * W)[:, :, None] + across[:, None]).view(B, 1, H * W).expand(B, C, H * W)
-        out = x.reshape(B, C, H * W).gather(2, source).view(B, C, H, W)
-        if self.mode == "reflect":
-            return out
-        inside = _inside(down, H)[:, :, None] & _inside(right, W)[:, None]  # (B, H, W)
-        return out.mul_(inside[:, None])
+        order = mirrored.int().argsort()  # those to mirror are the last, so that they are mirrored in one piece
+        wide = _widened(x.index_select(0, order), B - int(mirrored.sum()), p, self.mode)
+        up = _windows(H, p, self.mode, x.device)[down + p]  # (B, H): which row each row of the crop shows
+        start = (order.argsort() * C * H * (W + 2 * p) + right + p)[:, None] + up * (W + 2 * p)  # (B, H): where it begins in the first channel
+        start = start[:, None] + torch.arange(C, device=x.device)[:, None] * (H * (W + 2 * p))
+        if self.mode == "zero":
+            start = start.where(_inside(down, H)[:, None], wide.numel() - W)
+        return wide.unfold(0, W, 1).index_select(0, start.view(-1)).view(B, C, H, W)
 
     def grid(self, samples: Tensor, epoch: int, seed: int, size: tuple[int, int]) -> Grid:
         """Where the pixels come from: whole rows and columns away."""
@@ -72,10 +72,26 @@ class FlipCrop(Step):
         return f'FlipCrop(flip={self.flip}, padding={self.padding}, mode="{self.mode}")'
 
 
-def _windows(size: int, padding: int, mode: str, device: torch.device) -> Tensor:
-    """The rows or columns that each place of the crop shows: (2 padding + 1, size), the first a `padding` before the image's own.
+def _widened(x: Tensor, plain: int, padding: int, mode: str) -> Tensor:
+    """The images, those after the first `plain` mirrored, with padding left and right: pixel after pixel, and a row of black at the end."""
+    B, C, H, W = x.shape
+    flat = x.new_empty(B * C * H * (W + 2 * padding) + W)
+    flat[-W:] = 0
+    wide = flat[:-W].view(B, C, H, W + 2 * padding)
+    middle = wide[..., padding : padding + W]
+    middle[:plain], middle[plain:] = x[:plain], x[plain:].flip(3)
+    if mode == "zero":
+        wide[..., :padding] = wide[..., padding + W :] = 0
+        return flat
+    for j in range(padding):  # column by column: mirroring a few columns at once is slower
+        wide[..., padding - 1 - j], wide[..., padding + W + j] = middle[..., 1 + j], middle[..., W - 2 - j]
+    return flat
 
-    Beyond the edge the image is mirrored at its outermost pixel, or held there (black overwrites it).
+
+def _windows(size: int, padding: int, mode: str, device: torch.device) -> Tensor:
+    """The rows that each place of the crop shows: (2 padding + 1, size), the first a `padding` before the image's own.
+
+    Beyond the edge the image is mirrored at its outermost pixel, or held there (what is black is not looked up).
     """
     at = torch.arange(-padding, size + padding, device=device)
     into = size - 1 - (size - 1 - at.abs()).abs() if mode == "reflect" else at.clamp(0, size - 1)
