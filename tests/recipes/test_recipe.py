@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import Any, get_type_hints
 
 import pytest
 
 import rungbook
 from rungbook.errors import UsageError
+from rungbook.recipes.places import HOLDS
 from rungbook.recipes.recipe import RECIPES, Recipe, find_recipe, load_recipes, restore_recipe
 from rungbook.recipes.settings import parse_settings
 
@@ -305,3 +308,17 @@ def test_the_command_of_a_recipe_makes_the_recipe_again(tmp_path: Any, monkeypat
         assert verb == "train"
         assert choose(what, settings, options)[0] == recipe
     assert "lr=0.5" in made[0].command(lr=0.5)
+
+
+def test_every_recipe_is_found_in_the_module_that_is_said_to_hold_it() -> None:
+    where = {name: cls.__module__.removeprefix("rungbook.recipes.") for name, cls in RECIPES.items() if "rungbook" in cls.__module__}
+    assert where == {name: module for module, names in HOLDS.items() for name in names}
+
+
+def test_only_the_recipe_that_is_asked_for_is_loaded() -> None:
+    """And, as the control, the list of all of them loads another."""
+    said = (
+        "import sys; from rungbook.recipes.recipe import find_recipe, list_recipes; find_recipe('line'); "
+        "print('rungbook.recipes.book.norms' in sys.modules); list_recipes(); print('rungbook.recipes.book.norms' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.split() == ["False", "True"]

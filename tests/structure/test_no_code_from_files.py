@@ -49,6 +49,7 @@ ALLOWED = {
     ("data/named.py", "import_module"): "the modules stand in the registries of data sets",
     ("data/worlds/registry.py", "import_module"): "the modules stand in its own table",
     ("models/entry.py", "import_module"): "the modules stand in its own table; a file names a key of it",
+    ("recipes/places.py", "import_module"): "the modules stand in its own table; a run's record names a key of it",
     ("recipes/mine.py", "exec_module"): "the user's own file, named on the command line; a run's record cannot name one (test_mine)",
 }
 """(file, call) -> reason."""

@@ -105,9 +105,9 @@ def named_recipe(what: str) -> str:
     from rungbook.data.worlds.registry import is_world
     from rungbook.errors import UsageError
     from rungbook.models.registry import MODELS
-    from rungbook.recipes.recipe import find_recipe, list_recipes
+    from rungbook.recipes.recipe import find_recipe, is_listed
 
-    if what in list_recipes():
+    if is_listed(what):
         if Path(what).exists():
             print(f"note: {what} is taken as the recipe; for what lies here say ./{what}", file=sys.stderr)
         return what
@@ -130,10 +130,10 @@ def command_for(data: str) -> str:
     import shlex
 
     from rungbook.data.named import kind_of
-    from rungbook.recipes.recipe import find_recipe, list_recipes
+    from rungbook.recipes.recipe import find_recipe, is_listed
     from rungbook.recipes.study import Study
 
-    if data in list_recipes() and not issubclass(find_recipe(data), Study):  # a study compares; it leaves no model to use
+    if is_listed(data) and not issubclass(find_recipe(data), Study):  # a study compares; it leaves no model to use
         return f"rung train {data}"
     recipe = {"image": "lenet", "table": "mlp", "array": "mlp"}.get(kind_of(data))
     return f"rung train {recipe} data={shlex.quote(data)}" if recipe else f"rung data {shlex.quote(data)}"

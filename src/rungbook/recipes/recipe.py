@@ -16,6 +16,7 @@ from torch import nn
 from rungbook.data.data import Data
 from rungbook.errors import UsageError, did_you_mean
 from rungbook.recipes.mine import split_word
+from rungbook.recipes.places import PLACES, fetch
 from rungbook.recipes.settings import (
     Above,
     Between,
@@ -217,7 +218,7 @@ RECIPES: dict[str, type[Settings]] = {}
 
 
 def recipe(name: str, *, listed: bool = True) -> Any:
-    """Class decorator that enters a recipe under `name`; recipes for a user's own files are not listed."""
+    """Class decorator that enters a recipe under `name` (see `places`); recipes for a user's own files are not listed."""
 
     def enter(cls: type[Settings]) -> type[Settings]:
         cls.name = name
@@ -230,19 +231,26 @@ def recipe(name: str, *, listed: bool = True) -> Any:
 
 
 def load_recipes() -> None:
-    """Import the modules that hold the recipes."""
-    from rungbook.recipes import book, own  # noqa: F401
+    """Import every module that holds recipes."""
+    for name in PLACES:
+        fetch(name)
 
 
 def list_recipes() -> list[str]:
     """Names that `rung train` knows, sorted."""
     load_recipes()
-    return sorted(name for name, cls in RECIPES.items() if cls.listed)
+    return sorted(name for name in RECIPES if is_listed(name))
+
+
+def is_listed(name: str) -> bool:
+    """Whether `rung train` knows a recipe of that name."""
+    fetch(name)
+    return name in RECIPES and RECIPES[name].listed
 
 
 def find_recipe(name: str) -> type[Settings]:
-    """The recipe of a name. Raises UsageError E201 with the nearest name."""
-    load_recipes()
+    """The recipe of a name; its module is loaded, the others are not. Raises UsageError E201 with the nearest name."""
+    fetch(name)
     if name not in RECIPES:
         raise UsageError("E201", f'There is no recipe "{name}".', did_you_mean(name, list_recipes(), "rung train {}"))
     return RECIPES[name]

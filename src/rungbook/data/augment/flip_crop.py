@@ -52,9 +52,9 @@ class FlipCrop(Step):
             return where(mirrored, x.flip(3), x)
         order = mirrored.int().argsort()  # those to mirror are the last, so that they are mirrored in one piece
         wide = _widened(x.index_select(0, order), B - int(mirrored.sum()), p, self.mode)
-        up = _windows(H, p, self.mode, x.device)[down + p]  # (B, H): which row each row of the crop shows
-        start = (order.argsort() * C * H * (W + 2 * p) + right + p)[:, None] + up * (W + 2 * p)  # (B, H): where it begins in the first channel
-        start = start[:, None] + torch.arange(C, device=x.device)[:, None] * (H * (W + 2 * p))
+        up, width = _windows(H, p, self.mode, x.device)[down + p], W + 2 * p  # (B, H): which row each row of the crop shows
+        begin = (order.argsort() * C * H * width + right + p)[:, None] + up * width  # (B, H): where it begins in the first channel
+        start = begin[:, None] + torch.arange(C, device=x.device)[:, None] * (H * width)
         if self.mode == "zero":
             start = start.where(_inside(down, H)[:, None], wide.numel() - W)
         return wide.unfold(0, W, 1).index_select(0, start.view(-1)).view(B, C, H, W)
