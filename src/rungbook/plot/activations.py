@@ -8,20 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
 from rungbook.plot.style import CLASSES, Picture, draw, few_ticks, label, number, sheet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LINES, PANELS, SAID = 6, 11, 4
 """At most so many layers as lines in one picture, as pictures side by side, and in words: of more, evenly chosen ones."""
 FAINTEST = 1e-4
 """Share of a row's outputs below which a bin is left empty; from there to 1 the colour goes by the logarithm."""
 _DASHES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)))
-_HEAT = LinearSegmentedColormap.from_list("rungbook", ["#8fb9d9", "#3f8fc6", "#0072b2", "#7a4f9a", "#d55e00", "#f0b400"])
+_HEAT = ("#8fb9d9", "#3f8fc6", "#0072b2", "#7a4f9a", "#d55e00", "#f0b400")
 """From rare to frequent. Its palest and brightest colours stay apart from the white and from the dark page."""
 
 
@@ -164,9 +165,11 @@ def histograms(records: Records, *, columns: int = 3) -> Picture:
 
 def _colours(shares: np.ndarray) -> np.ndarray:
     """RGBA of shares of the outputs, (..., 4)."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = 1 - np.log10(shares) / math.log10(FAINTEST)  # 0 where faintest, 1 where all outputs are in one bin
-    colours = _HEAT(np.clip(depth, 0, 1))
+    colours = LinearSegmentedColormap.from_list("rungbook", _HEAT)(np.clip(depth, 0, 1))
     colours[..., 3] = depth > 0  # the page shows through where there is nothing
     return colours
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from rungbook.plot.style import TRAIN, VALID, Picture, draw, label, number, spoken
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Row = Mapping[str, Any]
 LOWER_IS_BETTER = ("loss", "error", "perplexity")
@@ -68,6 +68,8 @@ def curve(history: Sequence[Row], name: str = "loss", *, title: str = "") -> Pic
     logarithmic = lower and bool(every) and min(every) > 0 and max(every) / min(every) > 100
 
     def paint(ax: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for part, (epochs, values, _) in series.items():
             colour = TRAIN if part == "train" else VALID
             ax.plot(

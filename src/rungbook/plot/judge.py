@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
 from rungbook.plot.style import INK, THIRD, TRAIN, VALID, Picture, draw, few_ticks, label, number, spoken
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MATRIX_CLASSES = 20
 """Up to this many classes the whole matrix is drawn, above only its largest errors."""
@@ -47,6 +48,8 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
         return _confused_pairs(pairs[:15], counts.sum(1), names, alt)
 
     def paint(ax: Axes) -> None:
+        from matplotlib.patches import Rectangle
+
         K = len(names)
         share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         for t, p in zip(*counts.nonzero(), strict=True):
@@ -68,6 +71,8 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Picture:
 
 def _confused_pairs(pairs: list[tuple[int, int, int]], of: np.ndarray, names: list[str], alt: str) -> Picture:
     def paint(ax: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for i, (n, t, _) in enumerate(pairs):
             ax.barh(i, n, color=VALID, alpha=0.65, height=0.7)
             ax.annotate(f"{n:,} of {of[t]:,}", (n, i), (4, 0), textcoords="offset points", va="center", fontsize=8)

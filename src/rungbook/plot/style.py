@@ -11,23 +11,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
 import math
 import re
 import unicodedata
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-import matplotlib.style
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, Formatter, LogFormatter, MaxNLocator
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TRAIN, VALID, THIRD, FOURTH = "#0072b2", "#d55e00", "#008a64", "#b4618f"
 """From Okabe and Ito's colour-blind safe palette (jfly.uni-koeln.de/color), green and pink darkened: each has a contrast of at least 3
@@ -43,32 +37,6 @@ ZOOM = 1.3
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
-_RC: dict[Any, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": INK,
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.unicode_minus": True,
-    "font.size": 9,
-    "grid.alpha": 0.15,
-    "grid.color": INK,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.8,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "rungbook",
-    "text.color": INK,
-    "text.parse_math": False,  # a class may be called $5$
-    "xtick.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.color": INK,
-    "ytick.labelsize": 8,
-}
 
 
 @dataclass(frozen=True)
@@ -139,37 +107,10 @@ def number(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-@contextmanager
-def _styled() -> Iterator[None]:
-    with matplotlib.style.context(_RC, after_reset=True), warnings.catch_warnings():  # the user's own settings do not count
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has its own fonts
-        yield
-
-
-class _PlainPowers(Formatter):
-    """Labels of a logarithmic axis as `number` writes them, where matplotlib's own are formulas, which no text here is read as.
-
-    Powers of ten are labelled; where fewer than two are in view, so are 2 and 5 times them; within a factor of 3, every tick.
-    """
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        assert self.axis is not None
-        low, high = sorted(self.axis.get_view_interval())
-        powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
-        digits = "1" if powers > 1 else "125" if high > 3 * low else "123456789"
-        return number(x) if f"{x:e}"[0] in digits else ""
-
-
-def _plain_powers(ax: Axes) -> None:
-    """Give logarithmic axes such labels unless the painter has given them others."""
-    for axis in (ax.xaxis, ax.yaxis):
-        if axis.get_scale() == "log" and isinstance(axis.get_major_formatter(), LogFormatter):
-            axis.set_major_formatter(_PlainPowers())
-            axis.set_minor_formatter(_PlainPowers())
-
-
 def few_ticks(ax: Axes, which: str = "x") -> None:
     """At most five ticks on the axes named ("x", "y", "xy"), large numbers as 200k or 1.5M, so that labels never run into each other."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     for name in which:
         axis = ax.xaxis if name == "x" else ax.yaxis
         axis.set_major_locator(MaxNLocator(4))
@@ -197,22 +138,9 @@ def sheet(paints: Sequence[Callable[[Axes], object]], alt: str, *, columns: int 
         columns: axes side by side.
         size: width and height of each in inches.
     """
-    columns = max(1, min(columns, len(paints)))
-    rows = max(1, math.ceil(len(paints) / columns))
-    with _styled():
-        figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-        for i, ax in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
-            if i < len(paints):
-                paints[i](ax)
-                _plain_powers(ax)
-            else:
-                ax.set_axis_off()
-        for patch in (figure.patch, *(ax.patch for ax in figure.axes)):  # the page shows through
-            patch.set(facecolor="none", edgecolor="none")
-        buffer = io.BytesIO()
-        # `savefig` would draw everything twice, the first time for the layout, which this one drawing finds as well
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Picture(inline_svg(buffer.getvalue(), alt), alt)
+    from rungbook.plot.canvas import svg
+
+    return Picture(inline_svg(svg(paints, max(1, min(columns, len(paints))), size), alt), alt)
 
 
 def inline_svg(svg: bytes, alt: str) -> str:

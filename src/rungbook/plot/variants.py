@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import mean
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
 from rungbook.plot.style import FOURTH, INK, THIRD, TRAIN, VALID, Picture, draw, few_ticks, label, number, spoken
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PLACES = {"fit": FOURTH, "train": TRAIN, "valid": VALID, "test": INK}
 MARKS = {"fit": "D", "train": "^", "valid": "s", "test": "o"}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from rungbook.data.data import Data
 from rungbook.errors import UsageError
+from rungbook.plot.curves import curve
 from rungbook.plot.style import Picture
 from rungbook.recipes.baseline import Scores, beside
+from rungbook.recipes.drawing import Sketch
 from rungbook.recipes.effect import for_all, refuse
 from rungbook.recipes.once import Trained, train_once
 from rungbook.recipes.prepare import prepare_data
@@ -91,11 +94,9 @@ class Contrast(Recipe, Study):
         """What there is to say of this seed besides the table."""
         return []
 
-    def paint(self, trained: dict[str, Trained]) -> list[Picture]:
+    def paint(self, trained: dict[str, Trained]) -> Sequence[Picture | Sketch]:
         """Pictures of the trainings: by default the loss curves of each."""
-        from rungbook.plot.curves import curve
-
-        return [curve(t.learner.history, "loss", title=name) for name, t in trained.items()]
+        return [partial(curve, t.learner.history, "loss", title=name) for name, t in trained.items()]
 
     def _data_key(self) -> str:
         """Equal for variants that learn from the same samples."""

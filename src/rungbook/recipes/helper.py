@@ -1,8 +1,8 @@
-"""A second process that fits baselines while this one starts and trains.
+"""A second process that fits baselines while this one starts and trains, and draws the report's pictures.
 
-`rung train` spends its first seconds importing torch, and what scikit-learn needs as long again, while a second core stands idle. So the
-command line starts a helper before anything else (`helping`); it never loads torch. `each` gives it work; without a helper, or where it
-has died, the same work is done by this process when its result is asked for: results do not depend on it.
+`rung train` spends its first seconds importing torch, and what scikit-learn and matplotlib need nearly as long again, while a second core
+stands idle. So the command line starts a helper before anything else (`helping`); it never loads torch. `each` gives it work; without a
+helper, or where it has died, the same work is done by this process when its result is asked for: results do not depend on it.
 
 The helper is started afresh (spawned), not forked: a copy of a process with threads may hang. It ignores Ctrl-C, which is this process's
 to answer, says nothing, is killed when the command ends, and ends by itself when this process is gone.
@@ -124,15 +124,23 @@ def _serve(pipe: Connection) -> None:
     for stream in (1, 2):  # what reads the command's output must not wait for the helper, nor see anything of it
         os.dup2(nowhere, stream)
     try:
-        import sklearn.ensemble
-        import sklearn.linear_model  # noqa: F401  # now, while the other process still imports torch
-
+        _prepare()
         while True:
             function, items = pipe.recv()
             for item in items:
                 pipe.send(_attempt(function, item))
     except (EOFError, OSError):
         pass  # the other process is gone
+
+
+def _prepare() -> None:
+    """Load what the work will need, now, while the other process still imports torch."""
+    import sklearn.ensemble
+    import sklearn.linear_model  # noqa: F401
+
+    from rungbook.plot.style import draw
+
+    draw(lambda ax: ax.set_title("0"), "")  # the first picture takes matplotlib longest
 
 
 def _attempt(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:

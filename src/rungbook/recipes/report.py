@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rungbook.learner.metrics import METRICS
 from rungbook.plot import curves as lines
 from rungbook.plot import images, judge
 from rungbook.plot.style import Picture, label, number, spoken
+from rungbook.recipes.drawing import Sketch, drawn
 from rungbook.recipes.interval import interval
 
 HEADLINES = ("accuracy", "root_mean_squared_log_error", "r2", "root_mean_squared_error", "mean_absolute_error", "perplexity", "log_loss")
@@ -79,8 +81,8 @@ class StudyFacts:
     rows: Sequence[Sequence[str]]
     sentences: Sequence[str] = ()
     courses: Sequence[str] = ()
-    overview: Picture | None = None
-    pictures: Sequence[Picture] = ()
+    overview: Picture | Sketch | None = None
+    pictures: Sequence[Picture | Sketch] = ()
 
 
 @dataclass
@@ -169,7 +171,7 @@ def render(facts: ReportFacts) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=False)
-    content = _result(facts) | _training(facts) | _judged(facts) | _rest(facts)
+    content = drawn(_result(facts) | _training(facts) | _judged(facts) | _rest(facts))
     parts = {
         "result": ("Result", content["scores"]),
         "study": ("What was found", content["study"]),
@@ -278,7 +280,7 @@ def _result(facts: ReportFacts) -> dict[str, Any]:
     out["verdict"] = _verdict(facts, metric, test[metric], n, ends, limit)
     others = {who: s[metric] for who, s in facts.baselines.items() if metric in s}
     if others or limit is not None:
-        out["comparison"] = judge.scores({"this model": test[metric], **others}, name=metric, interval=ends, limit=limit)
+        out["comparison"] = partial(judge.scores, {"this model": test[metric], **others}, name=metric, interval=ends, limit=limit)
     metrics = [metric, *(m for m in test if m != metric)]
     rows = [["this model", *(_show(m, test[m], n) for m in metrics)]]
     if valid:
@@ -348,10 +350,11 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
     """Curves, and the numbers behind them."""
     history = list(facts.history)
     names = lines.quantities(history)
-    pictures = [lines.curve(history, name) for name in names[:CURVES]]
+    pictures = [partial(lines.curve, history, name) for name in names[:CURVES]]
     rates = facts.rates if facts.rates is not None else [r["lr"] for r in history if isinstance(r.get("lr"), (int, float))]
-    if callable(rates) or len(set(rates)) > 1:
-        pictures.append(lines.lr_curve(rates, base=facts.lr))
+    rates = [rates(i / 200) for i in range(201)] if callable(rates) else rates
+    if len(set(rates)) > 1 or callable(facts.rates):
+        pictures.append(partial(lines.lr_curve, rates, base=facts.lr))
     keys = list(dict.fromkeys(k for row in history for k, v in row.items() if isinstance(v, (int, float)) and not isinstance(v, bool)))
     step = max(1, math.ceil(len(history) / HISTORY_ROWS))
     rows = [[plain(row[k]) if k in row else "" for k in keys] for row in history[::step]]
@@ -369,15 +372,15 @@ def _judged(facts: ReportFacts) -> dict[str, Any]:
     truth, prediction = pair
     if facts.task != "classification":
         out["judged"] = [
-            judge.predicted_versus_true(truth, prediction, name=facts.target),
-            judge.residuals(truth, prediction, name=facts.target),
+            partial(judge.predicted_versus_true, truth, prediction, name=facts.target),
+            partial(judge.residuals, truth, prediction, name=facts.target),
         ]
         return out
     K = prediction.shape[1]
     names = [*map(str, facts.classes), *(f"class {i}" for i in range(len(facts.classes), K))]
     counts = np.zeros((K, K), int)
     np.add.at(counts, (truth, prediction.argmax(1)), 1)
-    out["judged"] = [judge.confusion(counts, names), judge.calibration(prediction, truth)]
+    out["judged"] = [partial(judge.confusion, counts, names), partial(judge.calibration, prediction, truth)]
     out["classes_table"] = _class_table(counts, names)
     return out
 

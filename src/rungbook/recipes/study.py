@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from rungbook.data.data import Data
 from rungbook.plot.style import Picture
+from rungbook.recipes.drawing import Sketch
 from rungbook.recipes.settings import Count, Settings
 from rungbook.recipes.speak import number
 
@@ -42,7 +43,7 @@ class Found:
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     limit: dict[str, float] | None = None
     sentences: list[str] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: Sequence[Picture | Sketch] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
@@ -172,7 +173,7 @@ def report_facts(study: Study, run: Run, found: list[Found], result: dict[str, A
     caption = f"{study.metric.replace('_', ' ')}, mean ± standard deviation over {unit}"
     table = {v: {s: splits[s][study.metric] for s in head[1:] if study.metric in splits.get(s, {})} for v, splits in gather(found).items()}
     limit = (found[0].limit or {}).get(study.metric)
-    overview = variants(table, name=study.metric, limit=limit, positive=lower_is_better(study.metric))
+    overview = partial(variants, table, name=study.metric, limit=limit, positive=lower_is_better(study.metric))
     told = StudyFacts(first_line(study), caption, head, rows, lines, course_lines(study.reported, study.data), overview, found[0].pictures)
     return ReportFacts(
         run.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import mean, stdev
 from typing import Any, ClassVar, Literal
 
@@ -11,9 +12,10 @@ from rungbook.data.data import Data
 from rungbook.data.feed import Feed, TensorSource
 from rungbook.data.load import load_data
 from rungbook.data.target import NumberTarget
-from rungbook.plot.style import Picture
+from rungbook.plot.curves import curve
 from rungbook.recipes.baseline import baselines, design
 from rungbook.recipes.book.squared import MSE, Scores, SquaredContrast, with_squares
+from rungbook.recipes.drawing import Sketch
 from rungbook.recipes.once import Trained
 from rungbook.recipes.recipe import recipe
 from rungbook.recipes.scores import scores
@@ -159,12 +161,10 @@ class Diabetes(DiabetesContrast):
         swapped = self.variants[name].get("choose_on") == "test"
         return {"train": found["train"], "valid": found["test"], "test": found["valid"]} if swapped else found
 
-    def paint(self, trained: dict[str, Trained]) -> list[Picture]:
+    def paint(self, trained: dict[str, Trained]) -> list[Sketch]:
         """The loss curves; where the epoch is chosen on test, the curve of what it was chosen by is that of test."""
-        from rungbook.plot.curves import curve
-
         title = {FAULTY: f"{FAULTY}: valid is test here"}
-        return [curve(t.learner.history, "loss", title=title.get(name, name)) for name, t in trained.items()]
+        return [partial(curve, t.learner.history, "loss", title=title.get(name, name)) for name, t in trained.items()]
 
     def together(self, found: list[Found]) -> list[str]:
         """What choosing on the reported samples adds."""
