@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rungbook.cli.answer import run_command
+from rungbook.cli.main import _waiting_threads
 from rungbook.data.layout import _unreadable
 from rungbook.errors import DataError
 
@@ -74,3 +75,22 @@ def test_a_training_nobody_follows_can_be_resumed() -> None:
         sys.exit(1)
 
     assert run_command(leaves, ["list"]) == 1, "control: another exit stays what it is"
+
+
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_what_the_user_says_of_waiting_threads_holds(said: dict[str, str], then: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(said))
+    _waiting_threads()
+    assert os.environ == then
+
+
+def test_waiting_threads_are_told_before_torch_reads_it() -> None:
+    code = "import sys; from rungbook.cli import main; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

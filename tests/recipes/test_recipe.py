@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any, get_type_hints
 
 import pytest
 
 import rungbook
 from rungbook.errors import UsageError
+from rungbook.recipes import book
 from rungbook.recipes.places import HOLDS
 from rungbook.recipes.recipe import RECIPES, Recipe, find_recipe, load_recipes, restore_recipe
 from rungbook.recipes.settings import parse_settings
@@ -311,6 +314,8 @@ def test_the_command_of_a_recipe_makes_the_recipe_again(tmp_path: Any, monkeypat
 
 
 def test_every_recipe_is_found_in_the_module_that_is_said_to_hold_it() -> None:
+    for module in pkgutil.iter_modules(book.__path__):  # one that is forgotten there would be loaded by nobody
+        import_module(f"{book.__name__}.{module.name}")
     where = {name: cls.__module__.removeprefix("rungbook.recipes.") for name, cls in RECIPES.items() if "rungbook" in cls.__module__}
     assert where == {name: module for module, names in HOLDS.items() for name in names}
 

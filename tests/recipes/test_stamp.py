@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,3 +173,13 @@ def test_the_tree_is_the_same_where_pythons_differ() -> None:
     for field in ("type_params", "ctx", "kind", "type_comment", "returns", "annotation", "lineno", "Doc."):
         assert field not in found
     assert stamps.digest(canonical(tree.body[0])) == "8f534b147b3ad89f", "what Python 3.11.7, 3.12.1 and 3.13.0 gave"
+
+
+def test_a_module_that_is_not_loaded_is_read_all_the_same() -> None:
+    """Recipes are loaded when they are asked for; what was loaded before changes no stamp."""
+    code = (
+        "import sys; from rungbook.recipes import stamp; name = 'rungbook.recipes.book.squared'; "
+        "before = sorted(stamp.module_parts(name)[0]); assert name not in sys.modules; "
+        "__import__(name); stamp.module_parts.cache_clear(); assert before and before == sorted(stamp.module_parts(name)[0]); print('same')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "same\n"

@@ -65,15 +65,16 @@ def root(
 
 
 def _waiting_threads() -> None:
-    """How long a thread of torch's waits awake for its next share of the work, unless the user has said so.
+    """Set how long a thread of torch's waits awake for its next share of the work, unless the user has.
 
-    Two threads on two cores, a training step of a ResNet-20 on 32 images: asleep at once, 0.9 of one thread's time, on a busy machine 1.0;
-    libgomp's own 300,000 turns, 0.6, and on a busy machine 2.2 to 6, because threads that wait take the core from those that work; 3,000
-    turns, 0.7, and on a busy machine 1.2.
+    A step of a ResNet-20 by two threads, wall time to one thread's (medians and ranges of benchmarks/results/waiting.json), on a quiet
+    machine and beside a busy process: asleep at once @A; after 10,000 turns @B; after libgomp's own 300,000 @C,
+    because threads that wait take the core from those that work. Most trainings have the machine to themselves, and the others are not
+    to be many times slower.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # for whatever runtime does not know the other
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def main() -> None:

@@ -45,8 +45,9 @@ def without_effect(recipe: Recipe, data: Data) -> dict[str, str]:
         found["ridge_share"] = f"the model {recipe.model} has no place for it; it is for tabular_mlp"
     takes = set(model_entry(recipe.model).parameters())
     common = {f.name for f in dataclasses.fields(Recipe)}
-    for name in {p for entry in MODELS.values() for p in entry.parameters()} - takes - common:
-        found[name] = f"the model {recipe.model} has no such part"
+    if others := chosen - takes - common:  # seldom, and looking for them in every model loads them all
+        of_models = {p for entry in MODELS.values() for p in entry.parameters()}
+        found |= dict.fromkeys(others & of_models, f"the model {recipe.model} has no such part")
     return {name: reason for name, reason in found.items() if name in chosen}
 
 

@@ -124,23 +124,26 @@ def _serve(pipe: Connection) -> None:
     for stream in (1, 2):  # what reads the command's output must not wait for the helper, nor see anything of it
         os.dup2(nowhere, stream)
     try:
-        _prepare()
+        import sklearn.ensemble
+        import sklearn.linear_model  # noqa: F401  # now, while the other process still imports torch
+
+        pictures_too = False
         while True:
             function, items = pipe.recv()
             for item in items:
                 pipe.send(_attempt(function, item))
+            pictures_too = pictures_too or _ready_to_draw()
     except (EOFError, OSError):
         pass  # the other process is gone
 
 
-def _prepare() -> None:
-    """Load what the work will need, now, while the other process still imports torch."""
-    import sklearn.ensemble
-    import sklearn.linear_model  # noqa: F401
+def _ready_to_draw() -> bool:
+    """Load matplotlib and let it draw its first picture, which takes it longest: after the first work, so that nothing waits for it."""
+    with suppress(Exception):  # what cannot be drawn says so when it is asked for
+        from rungbook.plot.style import draw
 
-    from rungbook.plot.style import draw
-
-    draw(lambda ax: ax.set_title("0"), "")  # the first picture takes matplotlib longest
+        draw(lambda ax: ax.set_title("0"), "")
+    return True
 
 
 def _attempt(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:

@@ -16,6 +16,8 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from rungbook.data.worlds.registry import is_world, make_world
@@ -229,8 +231,12 @@ def imported(nodes: list[Any], module: str) -> dict[str, tuple[str, str]]:
 def module_parts(module: str) -> tuple[dict[str, ast.stmt], dict[str, tuple[str, str]]]:
     """What a module defines at its top, by name, and what it imports from the book."""
     try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except (OSError, TypeError, KeyError, SyntaxError):
+        if module not in sys.modules:  # recipes are loaded when they are asked for, and what was loaded before must change no stamp
+            spec = find_spec(module)
+            tree = ast.parse(Path(str(spec and spec.origin)).read_text(encoding="utf-8"))
+        else:
+            tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError, ImportError, SyntaxError):
         return {}, {}
     return {name: s for s in tree.body for name in _defined(s)}, imported([s for s in tree.body if isinstance(s, ast.ImportFrom)], module)
 

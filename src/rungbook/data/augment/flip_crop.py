@@ -47,7 +47,7 @@ class FlipCrop(Step):
             raise ValueError(f"reflecting {p} pixels needs images larger than that, these are {H}x{W}")
         if not x.numel():
             return x
-        mirrored, down, right = self._draw(samples, epoch, seed)
+        mirrored, down, right = self._draw(samples.to(x.device), epoch, seed)
         if not p:
             return where(mirrored, x.flip(3), x)
         order = mirrored.int().argsort()  # those to mirror are the last, so that they are mirrored in one piece
@@ -99,6 +99,6 @@ def _windows(size: int, padding: int, mode: str, device: torch.device) -> Tensor
 
 
 def _inside(shift: Tensor, size: int) -> Tensor:
-    """Which rows or columns of a crop that is shifted by so much (B,) lie in the image; bool, (B, size)."""
+    """Which rows of a crop that is shifted by so much (B,) lie in the image; bool, (B, size)."""
     at = torch.arange(size, device=shift.device) + shift[:, None]
     return (at >= 0) & (at < size)
