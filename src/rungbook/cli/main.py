@@ -67,10 +67,10 @@ def root(
 def _waiting_threads() -> None:
     """Set how long a thread of torch's waits awake for its next share of the work, unless the user has.
 
-    A step of a ResNet-20 by two threads, wall time to one thread's (medians and ranges of benchmarks/results/waiting.json), on a quiet
-    machine and beside a busy process: asleep at once @A; after 10,000 turns @B; after libgomp's own 300,000 @C,
-    because threads that wait take the core from those that work. Most trainings have the machine to themselves, and the others are not
-    to be many times slower.
+    A step of a ResNet-20 by two threads, wall time to one thread's on a quiet machine and beside a process that keeps a core busy (medians
+    of benchmarks/results/waiting.json): asleep at once 0.98 and 1.17; after 3,000 turns 0.83 and 1.45; after 10,000 turns 0.69 and 2.18;
+    after libgomp's own 300,000 turns 0.58 and 2.08, where threads that wait may also keep the core for long from those that work. Most
+    trainings have the machine to themselves; the others have `threads=1`.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # for whatever runtime does not know the other
