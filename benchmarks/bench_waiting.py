@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from contextlib import ExitStack
 import torch
 from torch.nn.functional import cross_entropy
 
-from common import Row, Timing, record
+from common import Timing, compare, record
 from rungbook.models.registry import create_model
 
 FLOOR = "one thread"
@@ -45,16 +44,16 @@ def work(steps: int) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     x, y = torch.randn(32, 3, 32, 32), torch.randint(0, 2, (32,))
     for _ in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
+        begun = time.perf_counter()
         for _ in range(steps):
             optimizer.zero_grad()
             cross_entropy(model(x), y).backward()
             optimizer.step()
-        print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
+        print((time.perf_counter() - begun) / steps, flush=True)
 
 
 def turns(rounds: int, steps: int, busy: bool) -> dict[str, Timing]:
-    """The ways in turn, `rounds` times after a first turn that is not counted."""
+    """Wall time of a step each way, in turn, `rounds` times after a first turn that is not counted."""
     with ExitStack() as stack:
         contestants = {}
         for name, settings in WAYS.items():
@@ -68,27 +67,16 @@ def turns(rounds: int, steps: int, busy: bool) -> dict[str, Timing]:
         if busy:
             other = stack.enter_context(subprocess.Popen(BUSY))
             stack.callback(other.kill)
-        times = {name: Timing() for name in WAYS}
+        seconds: dict[str, list[float]] = {name: [] for name in WAYS}
         for i in range(rounds + 1):
             for name, process in contestants.items():
                 assert process.stdin is not None
                 assert process.stdout is not None
                 print("go", file=process.stdin, flush=True)
-                wall, cpu = map(float, process.stdout.readline().split())
+                wall = float(process.stdout.readline())
                 if i:
-                    times[name].wall.append(wall / steps)
-                    times[name].cpu.append(cpu / steps)
-    return times
-
-
-def by_wall(times: dict[str, Timing]) -> list[Row]:
-    """Each way's ratio to one thread, by wall time."""
-    rows = []
-    for name, timing in times.items():
-        ratios = [a / b for a, b in zip(timing.wall, times[FLOOR].wall, strict=True)]
-        middle = statistics.median(ratios)
-        rows.append(Row(name, statistics.median(timing.wall), middle, min(ratios), max(ratios), middle, len(ratios)))
-    return rows
+                    seconds[name].append(wall)
+    return {name: Timing(cpu=walls, wall=walls) for name, walls in seconds.items()}  # threads that wait awake spend the time of a processor
 
 
 def main() -> None:
@@ -102,7 +90,7 @@ def main() -> None:
         return
     tables = {}
     for title, busy in (("quiet", False), ("beside a busy process", True)):
-        tables[title] = by_wall(turns(args.rounds, args.steps, busy))
+        tables[title] = compare(turns(args.rounds, args.steps, busy), FLOOR)
         print(title, *tables[title], sep="\n")
     print(record("waiting", tables, model="cifar_resnet20", batch=32))
 

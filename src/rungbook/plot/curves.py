@@ -109,6 +109,11 @@ def curves(history: Sequence[Row]) -> list[Picture]:
     return [curve(history, name) for name in quantities(history)]
 
 
+def sampled(rate: Callable[[float], float] | Sequence[float]) -> Sequence[float]:
+    """A schedule's factors from start to end; rates in order as they are."""
+    return [rate(i / 200) for i in range(201)] if callable(rate) else rate
+
+
 def lr_curve(rate: Callable[[float], float] | Sequence[float], *, base: float = 1.0) -> Picture:
     """The learning rate over the run.
 
@@ -116,12 +121,8 @@ def lr_curve(rate: Callable[[float], float] | Sequence[float], *, base: float = 
         rate: a schedule (position in [0, 1] -> factor), or the rates of equally long stretches in order.
         base: base learning rate by which the factors are multiplied.
     """
-    if callable(rate):
-        x = [i / 200 for i in range(201)]
-        y = [rate(p) * base for p in x]
-    else:
-        y = [v * base for v in rate]
-        x = [i / max(1, len(y) - 1) for i in range(len(y))]
+    y = [v * base for v in sampled(rate)]
+    x = [i / max(1, len(y) - 1) for i in range(len(y))]
     top = max(range(len(y)), key=y.__getitem__)
     alt = f"Learning rate {number(y[0])} throughout."
     if min(y) != max(y):

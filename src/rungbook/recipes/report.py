@@ -352,9 +352,8 @@ def _training(facts: ReportFacts) -> dict[str, Any]:
     names = lines.quantities(history)
     pictures = [partial(lines.curve, history, name) for name in names[:CURVES]]
     rates = facts.rates if facts.rates is not None else [r["lr"] for r in history if isinstance(r.get("lr"), (int, float))]
-    rates = [rates(i / 200) for i in range(201)] if callable(rates) else rates
-    if len(set(rates)) > 1 or callable(facts.rates):
-        pictures.append(partial(lines.lr_curve, rates, base=facts.lr))
+    if callable(rates) or len(set(rates)) > 1:
+        pictures.append(partial(lines.lr_curve, lines.sampled(rates), base=facts.lr))
     keys = list(dict.fromkeys(k for row in history for k, v in row.items() if isinstance(v, (int, float)) and not isinstance(v, bool)))
     step = max(1, math.ceil(len(history) / HISTORY_ROWS))
     rows = [[plain(row[k]) if k in row else "" for k in keys] for row in history[::step]]
