@@ -551,14 +551,18 @@ refuses(check_collapse, lambda layers: collapsed(layers, biases=False), last_onl
 
 # %%
 def check_kinks(kinks):
-    layer = nn.Linear(1, 4)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[2.0], [-1.0], [0.0], [0.5]]))
-        layer.bias.copy_(torch.tensor([1.0, 3.0, 1.0, 1.0]))
-    got = [float(k) for k in kinks(layer)]
-    assert len(got) == 3, f"{len(got)} kinks, there are 3: the unit of weight 0 is a constant"
-    assert got == sorted(got), f"{got} are not sorted"
-    assert np.allclose(got, [-2.0, -0.5, 3.0]), f"{got}: where is w z + c zero?"
+    for weights, biases, places in (
+        ([2.0, -1.0, 0.0, 0.5], [1.0, 3.0, 1.0, 1.0], [-2.0, -0.5, 3.0]),
+        ([0.0, 0.001, -4.0], [0.0, 0.002, -4.0], [-2.0, -1.0]),
+    ):
+        layer = nn.Linear(1, len(weights))
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(weights)[:, None])
+            layer.bias.copy_(torch.tensor(biases))
+        got = [float(k) for k in kinks(layer)]
+        assert len(got) == len(places), f"{len(got)} kinks, there are {len(places)}: a unit of weight 0 is a constant"
+        assert got == sorted(got), f"{got} are not sorted"
+        assert np.allclose(got, places), f"{got}: where is w z + c zero?"
 
 
 # %% tags=["solution"]
@@ -573,6 +577,8 @@ refuses(
     lambda layer: (-layer.bias / layer.weight[:, 0]).detach().sort().values,
     lambda layer: (layer.bias / layer.weight[:, 0]).detach()[[0, 1, 3]].sort().values,
     lambda layer: (-layer.bias / layer.weight[:, 0]).detach()[[0, 1, 3]],
+    lambda layer: [-2.0, -0.5, 3.0],
+    lambda layer: right_kinks(layer)[: (layer.weight.abs() > 0.1).sum()],
 )
 
 # %% [markdown]

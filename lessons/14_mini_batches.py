@@ -14,6 +14,7 @@ minutes = 45
 import math
 import time
 from statistics import mean, stdev
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -597,9 +598,19 @@ refuses(
 
 # %%
 def check_gathered(gathered):
+    pieces = []
+
+    def watched(weights, x, y, whole=gradient):
+        pieces.append(len(x))
+        return whole(weights, x, y)
+
     for count, size in ((512, 64), (500, 64), (65, 64), (10, 64)):
         expected = flat(gradient(w, x[:count], y[:count]))
-        got = flat(gathered(w, x[:count], y[:count], size))
+        pieces.clear()
+        with patch.dict(globals(), gradient=watched):  # the lesson's function, which tells what it is called with
+            got = flat(gathered(w, x[:count], y[:count], size))
+        assert sum(pieces) == count, f"gradient saw {sum(pieces)} samples of {count}: call it once for each piece"
+        assert max(pieces) <= size, f"a piece of {max(pieces)} samples does not fit into memory: {size} at most"
         hint = "weight each piece by its share of the samples" if count % size else "divide by the number of pieces"
         assert torch.allclose(got, expected, rtol=1e-9, atol=1e-12), (
             f"{count} samples in pieces of {size}: not the same gradient; {hint}"
@@ -622,8 +633,12 @@ def sum_of_pieces(weights, x, y, size):
     return [torch.stack([p[i] for p in pieces]).sum(0) for i in range(4)]
 
 
+def all_at_once(weights, x, y, size):
+    return gradient(weights, x, y)
+
+
 check_gathered(gathered)
-refuses(check_gathered, mean_of_pieces, sum_of_pieces)
+refuses(check_gathered, mean_of_pieces, sum_of_pieces, all_at_once)
 
 # %% [markdown]
 # ### Exercise 3: how large a batch?

@@ -250,3 +250,32 @@ def test_updates_do_not_wait_for_the_device(name: str) -> None:
     host.update(x.cpu(), y.cpu())
     host.update(x.cpu(), y.cpu())
     np.testing.assert_allclose(np.asarray(metric.compute()), np.asarray(host.compute()), rtol=1e-6)
+
+
+class Slowly(Metric):
+    """A metric of a user's own, with an accumulator of its own that it empties in place."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        super().__init__()
+
+    def reset(self) -> None:
+        super().reset()
+        self.seen.clear()
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        self.add("rows", len(target))
+        self.seen.append(len(target))
+
+
+def test_a_fresh_one_has_seen_nothing_and_shares_nothing() -> None:
+    seen = Slowly()
+    seen.update(torch.zeros(3, 2), torch.zeros(3))
+    new = seen.fresh()
+    assert (new.sums, new.seen) == ({}, [])
+    new.update(torch.zeros(2, 2), torch.zeros(2))
+    assert (seen.sums, seen.seen, new.sums, new.seen) == ({"rows": 3}, [3], {"rows": 2}, [2])
+    scaled = OnScale(seen, lambda x: x)
+    assert scaled.fresh().state_dict() == {}
+    assert scaled.state_dict() == {"rows": 3}
+    assert scaled.fresh().decode is scaled.decode

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rungbook.errors import UsageError
 from rungbook.recipes import prepare, session
+from rungbook.recipes.companion import cores
 from rungbook.recipes.once import train_once
 from rungbook.recipes.recipe import RECIPES, Recipe, load_recipes
 
@@ -34,7 +35,7 @@ def test_threads_follow_from_the_model_or_from_the_user() -> None:
         assert model.training
     large = recipe("digits", widths=(256, 256, 256), batch_size=1024)
     data = prepare.prepare_data(large)
-    assert prepare.pick_threads(large, prepare.make_model(large, data)[0], data) == prepare.cores()
+    assert prepare.pick_threads(large, prepare.make_model(large, data)[0], data) == cores()
 
 
 def test_devices() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from rich.console import Console
 
 import rungbook
 from rungbook.errors import DataError, EnvironmentProblem, UsageError
-from rungbook.recipes import session
+from rungbook.recipes import prepare, session
 from rungbook.recipes.contrast import Contrast
 from rungbook.recipes.ending import Stopped
 from rungbook.recipes.once import train_once
@@ -115,6 +116,15 @@ def test_the_run_of_a_contrast() -> None:
     with pytest.raises(UsageError, match="compared variants") as error:
         rungbook.load(run)
     assert error.value.code == "E204"
+
+
+def test_the_record_says_with_how_many_threads_it_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    threads = {"small": carry_out(made("width_test", seeds=1))[0]["run"]}
+    monkeypatch.setattr(prepare, "SMALL_BATCH", 0.0)
+    threads |= {"large": carry_out(made("width_test", seeds=1))[0]["run"]}
+    threads |= {"as told": carry_out(made("width_test", seeds=1, threads=3))[0]["run"]}
+    assert {size: find_run(run).record()["threads"] for size, run in threads.items()} == {"small": 1, "large": 2, "as told": 3}
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:

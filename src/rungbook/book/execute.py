@@ -27,7 +27,7 @@ from rungbook.book.notebook import notebook
 from rungbook.errors import DataError
 from rungbook.extras import require
 from rungbook.learner.checkpoint import write_atomically
-from rungbook.recipes.prepare import cores
+from rungbook.recipes.companion import cores
 from rungbook.recipes.shipped import shipped
 
 TIMEOUT = 600

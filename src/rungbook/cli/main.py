@@ -5,7 +5,6 @@ The verbs' files import what they need when they run, so that `rung --help` answ
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from contextlib import nullcontext
@@ -81,9 +80,10 @@ def main() -> None:
     """Entry point: run the verb; a mistake of the user's becomes a message and an exit code, never a traceback."""
     _waiting_threads()
     from rungbook.cli.answer import LONG_VERBS, run_command
+    from rungbook.recipes.companion import seldom_collect
     from rungbook.recipes.helper import helping
 
-    gc.set_threshold(200_000, 20, 50)  # going through the many objects of imported modules again and again takes a tenth of the time
+    seldom_collect()
     words = sys.argv[1:]
     with helping() if words and words[0] in LONG_VERBS else nullcontext():
         code = run_command(app, words)

@@ -5,7 +5,6 @@ Runs once a fit, in evaluation mode and without a trace. Each message names the 
 
 from __future__ import annotations
 
-import copy
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +63,7 @@ def _check_loss(learner: Learner, output: Tensor, y: Tensor) -> None:
 def _check_metrics(learner: Learner, output: Tensor, y: Tensor) -> None:
     for metric in learner.tally.metrics:
         try:
-            copy.deepcopy(metric).update(output, likeliest(y) if learner.tally.soft and metric.of_classes else y)
+            metric.fresh().update(output, likeliest(y) if learner.tally.soft and metric.of_classes else y)
         except RungError as error:
             fix = 'metrics=["r2"] where a number is predicted, metrics=[] for none.' if y.is_floating_point() else error.fix
             raise type(error)(error.code, f'The metric "{metric.name}" does not fit: {error.message}', fix) from error

@@ -393,7 +393,7 @@ class Learner:
 
     def validate(self, feed: Any = None, metrics: Sequence[Any] | None = None, *, tta: Versions | None = None) -> dict[str, Any]:
         """Mean loss and metrics over `feed` (default: valid), in evaluation mode, of each image or its versions; leaves no trace."""
-        tally = Tally([copy.deepcopy(make_metric(m)) for m in (self.metrics if metrics is None else metrics)], soft=self.tally.soft)
+        tally = Tally([make_metric(m).fresh() for m in (self.metrics if metrics is None else metrics)], soft=self.tally.soft)
         count = target_counter(self.loss)
         with closing(self._outputs(self._feed(feed), tta)) as outputs:
             for _, y, output in outputs:

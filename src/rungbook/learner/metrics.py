@@ -7,10 +7,11 @@ Classification metrics take logits with the classes in dimension 1, as `F.cross_
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +70,13 @@ class Metric:
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
         """Go on from what `state_dict` gave."""
         self.sums = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+
+    def fresh(self) -> Self:
+        """One like it that has seen no batch: a deep copy, but for the accumulators, which it begins anew."""
+        seen = vars(self).get("sums")
+        new = copy.deepcopy(self, {} if seen is None else {id(seen): {}})
+        new.reset()
+        return new
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -363,6 +371,9 @@ class OnScale(Metric):
 
     def compute(self) -> float | Tensor:
         return self.metric.compute()
+
+    def fresh(self) -> Self:
+        return type(self)(self.metric.fresh(), self.decode, self.values)
 
     def state_dict(self) -> dict[str, Tensor | int]:
         return self.metric.state_dict()

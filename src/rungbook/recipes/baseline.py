@@ -18,6 +18,7 @@ from rungbook.data.data import Data, as_numpy
 from rungbook.data.feed import Feed, RaggedSource
 from rungbook.data.target import ClassTarget, NumberTarget
 from rungbook.recipes import fits, helper
+from rungbook.recipes.companion import cores
 from rungbook.recipes.scores import scores
 
 MAX_ROWS = 10_000
@@ -54,7 +55,7 @@ def beside(sets: Sequence[Data], *, seed: int = 0, threads: int = 1) -> Iterator
         sets: what lies in memory is turned into arrays now; files are only read when asked for, since that may take minutes.
         seed, threads: as `baselines` takes them. Threads that take every core leave none for a helper, which would slow them severalfold.
     """
-    if threads >= helper.cores() or not all(feed.source.in_memory for data in sets for feed in data.splits().values()):
+    if threads >= cores() or not all(feed.source.in_memory for data in sets for feed in data.splits().values()):
         return (_now(data, seed, threads) for data in sets)
     posed = [pose(data, seed, threads) for data in sets]
     fitted = helper.each(fits.fit, [task.problem for task in posed if task])

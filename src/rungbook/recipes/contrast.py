@@ -80,6 +80,7 @@ class Contrast(Recipe, Study):
             first.facts.get("limit"),
             self.remarks(trained, results),
             self.paint(trained) if pictures else [],
+            max(t.threads for t in trained.values()),
         )
 
     def vary(self, settings: dict[str, Any]) -> Self:

@@ -3,24 +3,20 @@
 `rung train` spends its first seconds importing torch, and what scikit-learn and matplotlib need nearly as long again, while a second core
 stands idle. So the command line starts a helper before anything else (`helping`); it never loads torch. `each` gives it work; without a
 helper, or where it has died, the same work is done by this process when its result is asked for: results do not depend on it.
-
-The helper is started afresh (spawned), not forked: a copy of a process with threads may hang. It ignores Ctrl-C, which is this process's
-to answer, says nothing, is killed when the command ends, and ends by itself when this process is gone.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, wait
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
+from rungbook.recipes.companion import Companion, attempt, cores
 
-class Helper:
+
+class Helper(Companion):
     """A process that carries out functions of rungbook's; what it answers are results, in order.
 
     Raises:
@@ -28,28 +24,15 @@ class Helper:
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), name="rung-helper", daemon=True)
+        super().__init__(_serve, "rung-helper")
         self._owed = 0
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is started now ignores Ctrl-C from its first moment
-        try:
-            self._process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
-            theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid or 0
 
     def give(self, function: Callable[[Any], Any], items: Sequence[Any]) -> bool:
         """Hand over work; says whether the helper has taken it: it does one such lot at a time."""
         if self._owed or not items:
             return False
         try:
-            self._pipe.send((function, items))
+            self.pipe.send((function, items))
         except Exception:  # it is gone, or cannot be told of these
             return False
         self._owed = len(items)
@@ -57,23 +40,12 @@ class Helper:
 
     def take(self) -> tuple[bool, Any]:
         """Whether the next item was done, and its result; waits for it. Raises EOFError or OSError where the helper has died."""
-        done, result = self._pipe.recv()
+        done, result = self.pipe.recv()
         self._owed -= 1
         return done, result
 
-    def end(self) -> None:
-        """Kill it, whatever it is doing."""
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-
 
 _helper: Helper | None = None
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -89,6 +61,11 @@ def helping() -> Iterator[Helper | None]:
         ending, _helper = _helper, None
         if ending is not None:
             ending.end()
+
+
+def is_helping() -> bool:
+    """Whether this process is a command's that has a helper, and so may start others."""
+    return _helper is not None
 
 
 def each(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
@@ -117,24 +94,15 @@ def _results(helper: Helper | None, function: Callable[[Any], Any], items: Seque
 
 def _serve(pipe: Connection) -> None:
     """What the helper does until it is killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (1, 2):  # what reads the command's output must not wait for the helper, nor see anything of it
-        os.dup2(nowhere, stream)
-    try:
-        import sklearn.ensemble
-        import sklearn.linear_model  # noqa: F401  # now, while the other process still imports torch
+    import sklearn.ensemble
+    import sklearn.linear_model  # noqa: F401  # now, while the other process still imports torch
 
-        pictures_too = False
-        while True:
-            function, items = pipe.recv()
-            for item in items:
-                pipe.send(_attempt(function, item))
-            pictures_too = pictures_too or _ready_to_draw()
-    except (EOFError, OSError):
-        pass  # the other process is gone
+    pictures_too = False
+    while True:
+        function, items = pipe.recv()
+        for item in items:
+            pipe.send(attempt(partial(function, item)))
+        pictures_too = pictures_too or _ready_to_draw()
 
 
 def _ready_to_draw() -> bool:
@@ -144,16 +112,3 @@ def _ready_to_draw() -> bool:
 
         draw(lambda ax: ax.set_title("0"), "")
     return True
-
-
-def _attempt(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
-    try:
-        return True, function(item)
-    except Exception:
-        return False, None
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process at once when the other has ended, however that was."""
-    wait([sentinel])
-    os._exit(1)

@@ -22,9 +22,10 @@ from rungbook.data.bundled import BUNDLED
 from rungbook.data.worlds.registry import is_world
 from rungbook.errors import UsageError
 from rungbook.recipes.baseline import baselines
+from rungbook.recipes.companion import cores
 from rungbook.recipes.ledger import Entry, Ledger, key_of, recipe_of
 from rungbook.recipes.once import train_once
-from rungbook.recipes.prepare import cores, keep_threads, pick_device
+from rungbook.recipes.prepare import keep_threads, pick_device
 from rungbook.recipes.recipe import Recipe, find_recipe, list_recipes
 from rungbook.recipes.runs import versions
 from rungbook.recipes.settings import Settings

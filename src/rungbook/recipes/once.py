@@ -30,6 +30,8 @@ class Trained:
     learner: Learner
     tta: Versions | None = None
     """Versions of each image it is judged by."""
+    threads: int = 1
+    """Of the CPU it was trained with."""
 
     def scores(self, *splits: str) -> SplitScores:
         """The metrics on some splits, by default all there are."""
@@ -60,4 +62,4 @@ def train_once(recipe: Recipe, data: Data | None = None, *, lr: float | None = N
         if rate == "find":
             build.find_rate(learner)
         learner.fit(build.count_epochs(recipe, data), recipe.schedule)
-    return Trained(data, learner, recipe.tta)
+    return Trained(data, learner, recipe.tta, torch.get_num_threads())

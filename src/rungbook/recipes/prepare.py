@@ -19,7 +19,7 @@ from rungbook.learner.lsuv import lsuv
 from rungbook.learner.random_state import keep_random_state, seed_all
 from rungbook.learner.weights import load_weights, read_weights
 from rungbook.recipes import build
-from rungbook.recipes.helper import cores
+from rungbook.recipes.companion import cores_each
 from rungbook.recipes.recipe import Recipe
 from rungbook.recipes.start import kept, normalised, source_of
 from rungbook.transfer.create import new_model, start_from
@@ -40,7 +40,8 @@ SMALL_BATCH = 1e9
 
 
 def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
-    """How many CPU threads to train with: as asked; else one for small models and every core for large ones.
+    """How many CPU threads to train with: as asked; else one for small models and every core for large ones, or their part of the cores
+    where a study trains several at once.
 
     The number belongs to the result (sums are taken in another order), so it follows from the model, not from how busy the machine is.
     """
@@ -55,7 +56,7 @@ def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
         model(*x) if isinstance(x, tuple) else model(x)
     model.train()
     small = counter.get_total_flops() / 2 * data.train.batch_size < SMALL_BATCH
-    return 1 if small else cores()
+    return 1 if small else cores_each()
 
 
 def pick_device(name: str | None) -> torch.device:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+import torch
 
 from rungbook.data.data import Data
 from rungbook.plot.style import Picture
 from rungbook.recipes.drawing import Sketch
+from rungbook.recipes.partner import partners_for, share_out
 from rungbook.recipes.settings import Count, Settings
 from rungbook.recipes.speak import number
 
@@ -35,6 +38,7 @@ class Found:
         limit: metric -> best possible, where it is known.
         sentences: what else was found, in words.
         pictures: of what was found.
+        threads: of the CPU it was found with.
     """
 
     results: Results
@@ -44,6 +48,7 @@ class Found:
     limit: dict[str, float] | None = None
     sentences: list[str] = field(default_factory=list)
     pictures: Sequence[Picture | Sketch] = ()
+    threads: int = field(default_factory=torch.get_num_threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +81,10 @@ class Study(Settings):
         """What each seed gave; pictures are of the first.
 
         Args:
-            say: takes a line for whoever waits, to be shown until the next.
+            say: takes a line for whoever waits, to be shown until the next; a command's may come from another thread.
             done: is told of each seed and what it gave.
         """
-        every = []
-        for seed in range(self.seed, self.seed + self.seeds):
-            every.append(replace(self, seed=seed, seeds=1).find(say, pictures=seed == self.seed))
-            done(seed, every[-1])
-        return every
+        return share_out(self, say, done, partners=partners_for(self))
 
     def together(self, found: list[Found]) -> list[str]:
         """What there is to say of all seeds together, besides the table."""

@@ -68,7 +68,13 @@ def carry_out(study: Study, *, label: str, console: Any, run: Run | None = None)
                 raise
         result = summarise(study, found)
         result["seconds"] = round(time.monotonic() - started, 2)
-        run.update(data=found[0].data, looks=study.seeds, headline=study.metric, result={k: v for k, v in result.items() if k != "run"})
+        run.update(
+            threads=max(one.threads for one in found),
+            data=found[0].data,
+            looks=study.seeds,
+            headline=study.metric,
+            result={k: v for k, v in result.items() if k != "run"},
+        )
         lines = [*verdicts(study, found), *study.together(found), *found[0].sentences]
         write_report(run.path / "report.html", report_facts(study, run, found, result, lines))
         run.update(status="finished")

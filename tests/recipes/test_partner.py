@@ -1,0 +1,258 @@
+"""Partners do what this process would do, bit for bit; without them, or where they fail, nothing changes; nothing of them is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from shared_studies import Whose, wait_until
+
+from rungbook.errors import DataError
+from rungbook.recipes import companion, partner
+from rungbook.recipes.book.diabetes import DiabetesBatchNorm
+from rungbook.recipes.book.timing import Timing
+from rungbook.recipes.book.transfer import Transfer
+from rungbook.recipes.companion import Companion, cores_each, sharing_cores
+from rungbook.recipes.partner import partners_for, share_out
+from rungbook.recipes.study import Found, Study
+
+ME = os.getpid()
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command on a machine of two cores, which may start processes."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(partner, "is_helping", lambda: True)
+
+
+def whose(place: Path, **settings: Any) -> Whose:
+    return Whose(**{"place": str(place), "home": ME, "seeds": 4, **settings})
+
+
+def gone(pid: int, seconds: float = 10.0) -> bool:
+    """Whether a process of ours ends, and is fetched, within that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def shared(study: Study) -> tuple[list[Found], list[str], list[int]]:
+    """What was found, what was said meanwhile, and the seeds in the order they were told of."""
+    said: list[str] = []
+    told: list[int] = []
+    found = share_out(study, said.append, lambda seed, one: told.append(seed), partners=1)
+    return found, said, told
+
+
+def of(found: list[Found], name: str) -> list[float]:
+    return [one.results[""]["test"][name] for one in found]
+
+
+def test_each_seed_is_done_once_and_told_in_order(tmp_path: Path) -> None:
+    found, said, told = shared(whose(tmp_path, seed=7))
+    other = int((tmp_path / "pid").read_text())
+    assert [one.data["seed"] for one in found] == told == [7, 8, 9, 10]
+    assert set(of(found, "pid")) == {ME, other}
+    assert sorted(said) == sorted(f"seed {one.data['seed']} in {one.results['']['test']['pid']:.0f}" for one in found)
+    assert of(found, "pictures") == [1, 0, 0, 0]
+    assert set(of(found, "seeds")) == {1}
+    assert set(of(found, "cores")) == {1}, "each has its part of two"
+    assert set(of(found, "threads")) == {torch.get_num_threads()} == {1}
+    assert cores_each() == 2
+    assert gone(other)
+
+
+SMALL: dict[str, Study] = {
+    "a network": DiabetesBatchNorm(epochs=3, seeds=2),
+    "pictures": Transfer(epochs=1, seeds=2),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_the_same_figures_bit_for_bit(kind: str) -> None:
+    study = SMALL[kind]
+    serving = Companion(partner._serve, "rung-partner")
+    try:
+        serving.pipe.send((study, 2))
+        assert serving.pipe.recv() is None, "it is ready"
+        serving.pipe.send(1)
+        said = []
+        while isinstance(answer := serving.pipe.recv(), str):
+            said.append(answer)
+    finally:
+        serving.end()
+    here: list[str] = []
+    assert answer == partner._carry_out(study, 1, here.append)
+    assert said == here
+    assert said
+
+
+def test_what_fails_there_is_done_here(tmp_path: Path) -> None:
+    found, _, told = shared(whose(tmp_path, there="fails"))
+    assert of(found, "pid") == [ME] * 4
+    assert told == [0, 1, 2, 3]
+
+
+def test_what_fails_everywhere_fails_here_with_its_message(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no samples for seed 1"):
+        shared(whose(tmp_path, unlucky=1))
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_partner_that_dies_is_not_missed(tmp_path: Path) -> None:
+    found, _, told = shared(whose(tmp_path, there="dies"))
+    assert of(found, "pid") == [ME] * 4
+    assert told == [0, 1, 2, 3]
+
+
+def test_what_cannot_be_sent_and_a_process_that_cannot_be_started_are_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Unknown(Whose):
+        """A class that no other process can import."""
+
+    (tmp_path / "begun").touch()
+    found, _, _ = shared(Unknown(place=str(tmp_path), home=ME, seeds=3))
+    assert of(found, "pid") == [ME] * 3
+
+    def refuse(*_: Any) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(partner, "Companion", refuse)
+    assert of(shared(whose(tmp_path, seeds=2))[0], "pid") == [ME] * 2
+
+
+def test_ctrl_c_while_a_partner_is_waited_for(tmp_path: Path) -> None:
+    study = whose(tmp_path, there="lasts", seeds=2)
+
+    def press() -> None:
+        wait_until(tmp_path / "begun")
+        time.sleep(0.5)  # this process has done its seed and waits for the other
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        shared(study)
+    assert time.monotonic() - begun < 60
+    pressing.join()
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stderr=subprocess.DEVNULL)
+
+
+def test_ctrl_c_waits_until_a_companion_has_begun() -> None:
+    """And does not reach the companion; the control: a process begun without care dies of it."""
+    begun = []
+
+    def begin() -> None:
+        with companion._deaf():
+            begun.append(sleeper())
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            begun.append(sleeper())
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            begin()
+        begun.append(sleeper())
+        assert len(begun) == 3, "the block went on to its end"
+        for one in begun:
+            one.send_signal(signal.SIGINT)
+        assert begun[2].wait(10) != 0
+        assert [one.poll() for one in begun[:2]] == [None, None]
+    finally:
+        for one in begun:
+            one.kill()
+            one.wait()
+
+
+def test_how_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    study = whose(tmp_path)
+    assert partners_for(study) == 1
+    assert partners_for(Transfer()) == 1
+    for alone in (
+        Timing(seeds=3),
+        Transfer(workers=2),
+        Transfer(mine=("a.py",)),
+        Transfer(seeds=1),
+        Transfer(threads=2),
+        Transfer(threads=3),
+    ):
+        assert partners_for(alone) == 0, alone
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert partners_for(study) == 3, "a process a seed, no more"
+    assert partners_for(whose(tmp_path, seeds=40, threads=4)) == 3, "of four threads each"
+    assert partners_for(whose(tmp_path, seeds=40)) == 7
+    monkeypatch.setattr("rungbook.recipes.prepare.best_device", lambda: torch.device("cuda"))
+    assert partners_for(Transfer()) == 0
+    assert partners_for(Transfer(device="cpu")) == 2
+    monkeypatch.setattr(partner, "is_helping", lambda: False)
+    assert partners_for(study) == 0
+
+
+def test_cores_are_shared() -> None:
+    assert cores_each() == 2
+    with sharing_cores(2):
+        assert cores_each() == 1
+        with sharing_cores(5):
+            assert cores_each() == 1
+    with pytest.raises(KeyError), sharing_cores(2):
+        raise KeyError
+    assert cores_each() == 2
+
+
+def children(group: int) -> int:
+    """Processes of a group, but for its first."""
+    found = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            found += int(stat.read_text().rpartition(")")[2].split()[2]) == group
+        except OSError:
+            continue
+    return found - 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
+def test_ctrl_c_for_the_whole_group_leaves_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "rungbook.cli.main", "train", "polynomial", "epochs=100000"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RUNG_RUNS": str(tmp_path)},
+        start_new_session=True,
+    ) as command:
+        end = time.monotonic() + 120
+        while children(command.pid) < 3:  # the helper, the partner, and Python's own process for shared resources
+            assert time.monotonic() < end
+            assert command.poll() is None
+            time.sleep(0.05)
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal does
+        _, said = command.communicate()
+    assert command.returncode == 5, said
+    assert "Traceback" not in said
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            os.killpg(command.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("a process of the command is left")
