@@ -14,7 +14,6 @@ minutes = 45
 import math
 import time
 from statistics import mean, stdev
-from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -591,24 +590,23 @@ refuses(
 # %% [markdown]
 # ### Exercise 2: a large batch on a small machine
 #
-# A batch of 512 does not fit into memory; batches of 64 do. Write `gathered(weights, x, y, size)`: the gradient of
-# the mean loss over all of `x, y`, from pieces of at most `size` samples, with the lesson's `gradient`. A right
-# answer equals `gradient(weights, x, y)` also where `size` does not divide the batch.
+# A batch of 512 does not fit into memory; batches of 64 do. Write `gathered(gradient, weights, x, y, size)`: the
+# gradient of the mean loss over all of `x, y`, from pieces of at most `size` samples. The argument `gradient` is the
+# lesson's function. A right answer equals `gradient(weights, x, y)` also where `size` does not divide the batch.
 
 
 # %%
 def check_gathered(gathered):
     pieces = []
 
-    def watched(weights, x, y, whole=gradient):
+    def watched(weights, x, y):
         pieces.append(len(x))
-        return whole(weights, x, y)
+        return gradient(weights, x, y)
 
     for count, size in ((512, 64), (500, 64), (65, 64), (10, 64)):
         expected = flat(gradient(w, x[:count], y[:count]))
         pieces.clear()
-        with patch.dict(globals(), gradient=watched):  # the lesson's function, which tells what it is called with
-            got = flat(gathered(w, x[:count], y[:count], size))
+        got = flat(gathered(watched, w, x[:count], y[:count], size))
         assert sum(pieces) == count, f"gradient saw {sum(pieces)} samples of {count}: call it once for each piece"
         assert max(pieces) <= size, f"a piece of {max(pieces)} samples does not fit into memory: {size} at most"
         hint = "weight each piece by its share of the samples" if count % size else "divide by the number of pieces"
@@ -618,22 +616,22 @@ def check_gathered(gathered):
 
 
 # %% tags=["solution"]
-def gathered(weights, x, y, size):
+def gathered(gradient, weights, x, y, size):
     pieces = [(len(b), gradient(weights, a, b)) for a, b in zip(x.split(size), y.split(size), strict=True)]
     return [sum(n / len(y) * g[i] for n, g in pieces) for i in range(4)]
 
 
-def mean_of_pieces(weights, x, y, size):
+def mean_of_pieces(gradient, weights, x, y, size):
     pieces = [gradient(weights, a, b) for a, b in zip(x.split(size), y.split(size), strict=True)]
     return [torch.stack([p[i] for p in pieces]).mean(0) for i in range(4)]
 
 
-def sum_of_pieces(weights, x, y, size):
+def sum_of_pieces(gradient, weights, x, y, size):
     pieces = [gradient(weights, a, b) for a, b in zip(x.split(size), y.split(size), strict=True)]
     return [torch.stack([p[i] for p in pieces]).sum(0) for i in range(4)]
 
 
-def all_at_once(weights, x, y, size):
+def all_at_once(gradient, weights, x, y, size):
     return gradient(weights, x, y)
 
 

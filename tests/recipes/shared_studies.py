@@ -7,7 +7,6 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -37,7 +36,6 @@ class Whose(Study):
         unlucky: a seed that fails whoever does it.
     """
 
-    timed: ClassVar[bool] = False
     data: str = "digits"
     place: str = ""
     home: int = 0

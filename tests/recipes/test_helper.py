@@ -175,35 +175,6 @@ def test_the_helper_of_a_killed_process_ends() -> None:
     assert gone(pid)
 
 
-def test_ctrl_c_for_the_whole_group_leaves_nothing(tmp_path: Path) -> None:
-    words = ["train", "blobs", "epochs=100000", "device=cpu"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "rungbook.cli.main", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RUNG_RUNS": str(tmp_path)},
-        start_new_session=True,
-    ) as command:
-        end = time.monotonic() + 120
-        while not list(tmp_path.glob("*/metrics.jsonl")):
-            assert time.monotonic() < end
-            assert command.poll() is None
-            time.sleep(0.1)
-        os.killpg(command.pid, signal.SIGINT)  # as a terminal does
-        _, said = command.communicate()
-    assert command.returncode == 5, said
-    assert "Traceback" not in said
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            os.killpg(command.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    pytest.fail("a process of the command is left")
-
-
 def test_a_training_on_every_core_leaves_none_for_it(helped: Helper) -> None:
     data = named_data("iris", valid=0.2, test=0.2)
     later = beside([data], threads=2)

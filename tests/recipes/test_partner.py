@@ -1,14 +1,16 @@
-"""Partners do what this process would do, bit for bit; without them, or where they fail, nothing changes; nothing of them is left."""
+"""Partners do what this process would do, bit for bit; where they fail or die nothing is lost; nothing of them is left."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import pytest
 import torch
 from shared_studies import Whose, wait_until
 
-from rungbook.errors import DataError
+from rungbook.errors import DataError, UsageError
 from rungbook.recipes import companion, partner
+from rungbook.recipes.book.batches import LoaderStudy
 from rungbook.recipes.book.diabetes import DiabetesBatchNorm
 from rungbook.recipes.book.timing import Timing
 from rungbook.recipes.book.transfer import Transfer
@@ -25,14 +28,14 @@ from rungbook.recipes.companion import Companion, cores_each, sharing_cores
 from rungbook.recipes.partner import partners_for, share_out
 from rungbook.recipes.study import Found, Study
 
-ME = os.getpid()
+ME, CORES = os.getpid(), companion.cores()
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command on a machine of two cores, which may start processes."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    monkeypatch.setattr(partner, "is_helping", lambda: True)
+    monkeypatch.setattr(partner, "may_start_processes", lambda: True)
 
 
 def whose(place: Path, **settings: Any) -> Whose:
@@ -77,29 +80,39 @@ def test_each_seed_is_done_once_and_told_in_order(tmp_path: Path) -> None:
     assert gone(other)
 
 
-SMALL: dict[str, Study] = {
-    "a network": DiabetesBatchNorm(epochs=3, seeds=2),
-    "pictures": Transfer(epochs=1, seeds=2),
-}
+SMALL: dict[str, Study] = {"a table": DiabetesBatchNorm(epochs=3), "images": Transfer(epochs=1)}
 
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_the_same_figures_bit_for_bit(kind: str) -> None:
+    """Whatever was done before: here 0 and then 1, there the other way round."""
     study = SMALL[kind]
+    here: list[tuple[str, Any]] = []
+    expected = [partner._carry_out(study, seed, lambda line: here.append((partner.SAID, line))) for seed in (0, 1)]
     serving = Companion(partner._serve, "rung-partner")
+    there: list[tuple[str, Any]] = []
     try:
         serving.pipe.send((study, 2))
-        assert serving.pipe.recv() is None, "it is ready"
-        serving.pipe.send(1)
-        said = []
-        while isinstance(answer := serving.pipe.recv(), str):
-            said.append(answer)
+        assert serving.pipe.recv() == (partner.READY, None)
+        found = {}
+        for seed in (1, 0):
+            serving.pipe.send(seed)
+            while (answer := serving.pipe.recv())[0] == partner.SAID:
+                there.append(answer)
+            assert answer[0] == partner.FOUND
+            found[seed] = answer[1]
     finally:
         serving.end()
-    here: list[str] = []
-    assert answer == partner._carry_out(study, 1, here.append)
-    assert said == here
-    assert said
+    assert sorted(there) == sorted(here)
+    assert there
+    for seed in (0, 1):
+        assert painted(found[seed]) == painted(expected[seed])
+        assert bool(found[seed].pictures) == (seed == 0)
+        assert replace(found[seed], pictures=()) == replace(expected[seed], pictures=())
+
+
+def painted(found: Found) -> list[Any]:
+    return [(p.func, p.args, p.keywords) if isinstance(p, partial) else p for p in found.pictures]
 
 
 def test_what_fails_there_is_done_here(tmp_path: Path) -> None:
@@ -159,15 +172,18 @@ def sleeper() -> subprocess.Popen[bytes]:
 
 
 def test_ctrl_c_waits_until_a_companion_has_begun() -> None:
-    """And does not reach the companion; the control: a process begun without care dies of it."""
-    begun = []
+    """And does not reach the companion, though other threads listen; the control: a process begun without care dies of it."""
+    begun, over = [], threading.Event()
 
     def begin() -> None:
-        with companion._deaf():
+        with companion._ctrl_c_waits():
             begun.append(sleeper())
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)  # as a terminal does: whichever thread is told
+            time.sleep(0.05)
             begun.append(sleeper())
 
+    listening = threading.Thread(target=over.wait)
+    listening.start()
     try:
         with pytest.raises(KeyboardInterrupt):
             begin()
@@ -178,9 +194,26 @@ def test_ctrl_c_waits_until_a_companion_has_begun() -> None:
         assert begun[2].wait(10) != 0
         assert [one.poll() for one in begun[:2]] == [None, None]
     finally:
+        over.set()
         for one in begun:
             one.kill()
             one.wait()
+
+
+def test_ctrl_c_while_a_companion_begins_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    pids: list[int] = []
+    start = multiprocessing.get_context("spawn").Process.start
+
+    def pressed(self: Any) -> None:
+        start(self)
+        pids.append(self.pid)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        Companion(partner._serve, "rung-partner")
+    (pid,) = pids
+    assert gone(pid)
 
 
 def test_how_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -189,6 +222,7 @@ def test_how_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert partners_for(Transfer()) == 1
     for alone in (
         Timing(seeds=3),
+        LoaderStudy(),
         Transfer(workers=2),
         Transfer(mine=("a.py",)),
         Transfer(seeds=1),
@@ -203,7 +237,16 @@ def test_how_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("rungbook.recipes.prepare.best_device", lambda: torch.device("cuda"))
     assert partners_for(Transfer()) == 0
     assert partners_for(Transfer(device="cpu")) == 2
-    monkeypatch.setattr(partner, "is_helping", lambda: False)
+    for said, many in (("0", 0), ("2", 2), ("20", 15), ("", 7)):
+        monkeypatch.setenv("RUNG_PARTNERS", said)
+        assert partners_for(whose(tmp_path, seeds=40)) == many
+    for wrong in ("-1", "few", "\N{SUPERSCRIPT TWO}"):
+        monkeypatch.setenv("RUNG_PARTNERS", wrong)
+        with pytest.raises(UsageError, match="must be a whole number") as error:
+            partners_for(study)
+        assert error.value.code == "E202"
+    monkeypatch.delenv("RUNG_PARTNERS")
+    monkeypatch.setattr(partner, "may_start_processes", lambda: False)
     assert partners_for(study) == 0
 
 
@@ -230,6 +273,7 @@ def children(group: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
+@pytest.mark.skipif(CORES < 2, reason="one core: no other process is started")
 def test_ctrl_c_for_the_whole_group_leaves_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "rungbook.cli.main", "train", "polynomial", "epochs=100000"],

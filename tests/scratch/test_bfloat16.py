@@ -36,6 +36,8 @@ OTHER_TYPES = {
     "PReLU": "torch casts its arguments to bfloat16 as those of a matrix product, ours are multiplied one by one, in float32",
 }
 """Layers whose results have another type than torch's under autocast, and why."""
+ITS_TYPE_DEPENDS = {"LSTM": "torch computes it in bfloat16 on processors that have instructions for that, elsewhere in float32, as ours"}
+"""Layers whose results have under autocast another type than torch's on some machines only, and why."""
 
 
 @cache
@@ -94,7 +96,8 @@ def test_as_near_as_rounding_allows(theirs: type[nn.Module], kind: str) -> None:
         else:
             same_types = [x.dtype for x in got] == [x.dtype for x in expected]
             listed = kind == "autocast" and theirs.__name__ in OTHER_TYPES
-            assert same_types != listed, f"{[x.dtype for x in got]}, torch has {[x.dtype for x in expected]}; listed: {listed}"
+            depends = kind == "autocast" and theirs.__name__ in ITS_TYPE_DEPENDS
+            assert depends or same_types != listed, f"{[x.dtype for x in got]}, torch has {[x.dtype for x in expected]}; listed: {listed}"
     assert farthest(got, expected) <= values
     assert farthest(gradients, wanted) <= slopes
 

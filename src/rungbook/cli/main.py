@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,18 +76,23 @@ def _waiting_threads() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
+def _with_helper(words: list[str], **options: Any) -> Any:
+    """Run the verb, with a second process beside those that take long."""
+    from rungbook.cli.answer import LONG_VERBS
+    from rungbook.recipes.helper import helping
+
+    with helping() if words and words[0] in LONG_VERBS else nullcontext():
+        return app(words, **options)
+
+
 def main() -> None:
     """Entry point: run the verb; a mistake of the user's becomes a message and an exit code, never a traceback."""
     _waiting_threads()
-    from rungbook.cli.answer import LONG_VERBS, run_command
+    from rungbook.cli.answer import run_command
     from rungbook.recipes.companion import seldom_collect
-    from rungbook.recipes.helper import helping
 
     seldom_collect()
-    words = sys.argv[1:]
-    with helping() if words and words[0] in LONG_VERBS else nullcontext():
-        code = run_command(app, words)
-    sys.exit(code)
+    sys.exit(run_command(_with_helper, sys.argv[1:]))
 
 
 if __name__ == "__main__":

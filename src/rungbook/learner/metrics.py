@@ -72,7 +72,7 @@ class Metric:
         self.sums = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
 
     def fresh(self) -> Self:
-        """One like it that has seen no batch: a deep copy, but for the accumulators, which it begins anew."""
+        """One like it that has seen no batch; counting into one does not change the other."""
         seen = vars(self).get("sums")
         new = copy.deepcopy(self, {} if seen is None else {id(seen): {}})
         new.reset()

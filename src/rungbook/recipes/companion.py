@@ -1,7 +1,7 @@
 """A second process of a command's own: it works for this one, says nothing, and never outlives it.
 
-It is started afresh (spawned), not forked: a copy of a process with threads may hang. It ignores Ctrl-C, which is this process's to answer,
-is killed when the command has no more use for it, and ends by itself when this process is gone.
+It is started afresh (spawned), not forked: a copy of a process with threads may hang. It does not hear Ctrl-C, which is this process's to
+answer, is killed when the command has no more use for it, and ends by itself when this process is gone.
 """
 
 from __future__ import annotations
@@ -63,8 +63,11 @@ class Companion:
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_begin, args=(work, theirs), name=name, daemon=True)
         try:
-            with _deaf():
+            with _ctrl_c_waits():
                 self._process.start()
+        except BaseException:
+            self.end()
+            raise
         finally:
             theirs.close()
 
@@ -73,21 +76,44 @@ class Companion:
         """Its process."""
         return self._process.pid or 0
 
+    def kill(self) -> None:
+        """Stop it, whatever it is doing."""
+        if self._process.pid is not None:
+            self._process.kill()
+
     def end(self) -> None:
-        """Kill it, whatever it is doing."""
-        self._process.kill()
-        self._process.join()
+        """Stop it, and give back what it held here."""
+        self.kill()
+        if self._process.pid is not None:
+            self._process.join()
         self.pipe.close()
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Ctrl-C reaches this process when the block is done; a process that is started inside does not hear it from its first moment."""
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C is answered when the block is done; a process that is started inside never hears it."""
+    if threading.current_thread() is not threading.main_thread():  # where signals are answered
+        yield
+        return
+    pressed: list[int] = []
+    answer = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        with _blocked(signal.SIGINT):  # for the process that is started; here another thread may still be told of it
+            yield
+    finally:
+        signal.signal(signal.SIGINT, answer)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    """Keep a signal from this thread, and for good from a process that is started inside; Windows has no such thing."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # its own start would let Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # a process of Python's own, whose start would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield
     finally:
@@ -96,6 +122,7 @@ def _deaf() -> Iterator[None]:
 
 def _begin(work: Callable[[Connection], None], pipe: Connection) -> None:
     """What the process does until it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

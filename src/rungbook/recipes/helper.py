@@ -63,8 +63,8 @@ def helping() -> Iterator[Helper | None]:
             ending.end()
 
 
-def is_helping() -> bool:
-    """Whether this process is a command's that has a helper, and so may start others."""
+def may_start_processes() -> bool:
+    """Whether this process is a command of ours, which has a helper and may start others; a program that calls us may not bear that."""
     return _helper is not None
 
 

@@ -24,14 +24,17 @@ SplitScores = dict[str, dict[str, float]]
 
 @dataclass
 class Trained:
-    """A finished training."""
+    """A finished training.
+
+    Args:
+        threads: of the CPU, that it had.
+        tta: versions of each image it is judged by.
+    """
 
     data: Data
     learner: Learner
+    threads: int
     tta: Versions | None = None
-    """Versions of each image it is judged by."""
-    threads: int = 1
-    """Of the CPU it was trained with."""
 
     def scores(self, *splits: str) -> SplitScores:
         """The metrics on some splits, by default all there are."""
@@ -62,4 +65,4 @@ def train_once(recipe: Recipe, data: Data | None = None, *, lr: float | None = N
         if rate == "find":
             build.find_rate(learner)
         learner.fit(build.count_epochs(recipe, data), recipe.schedule)
-    return Trained(data, learner, recipe.tta, torch.get_num_threads())
+    return Trained(data, learner, torch.get_num_threads(), recipe.tta)

@@ -1,12 +1,14 @@
 """The seeds of a study, shared out among processes: two trainings of one thread each take hardly longer side by side than one alone.
 
 This process begins at once. A partner is ready when it has imported torch; from then on whoever is free takes the next seed, so that a
-short study waits for nobody. What a seed gives does not depend on who took it: both run the same code on as many threads. A seed that
-fails with a partner, or whose partner dies, is done by this process.
+short study waits for nobody. What a seed gives does not depend on who took it: both run the same code on as many threads. (That number, of
+a large model, is its part of the cores, and so another than where nothing is shared out: `pick_threads`.) A seed that fails with a partner,
+or whose partner dies, is done by this process.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,15 +18,42 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from rungbook.errors import UsageError
 from rungbook.recipes.companion import Companion, attempt, cores, sharing_cores
-from rungbook.recipes.helper import is_helping
+from rungbook.recipes.helper import may_start_processes
 
 if TYPE_CHECKING:
     from rungbook.recipes.study import Found, Say, Study
 
-
+VARIABLE = "RUNG_PARTNERS"
+"""Of the environment: how many partners at most."""
 MOST = 7
-"""Partners at once: each holds torch and the data anew, half a gigabyte or more."""
+"""Where nothing is said. Each holds torch and the data anew, half a gigabyte or more."""
+LEAVES = 10.0
+"""Seconds in which the leader of a partner that is gone has certainly noticed."""
+SAID, FOUND, FAILED, READY = "said", "found", "failed", "ready"
+"""What a partner may answer."""
+
+
+def partners_for(study: Study) -> int:
+    """How many partners a study is carried out with.
+
+    None where times are taken, which others would spoil; on a GPU, which is one; where loading has processes of its own; where a user's own
+    code runs, which may print; nor outside a command.
+
+    Raises:
+        UsageError: E202 the environment does not name a number.
+    """
+    from rungbook.recipes.prepare import pick_device
+
+    said = os.environ.get(VARIABLE) or str(MOST)
+    if not (said.isascii() and said.isdigit()):
+        raise UsageError("E202", f'{VARIABLE} is "{said}"; it must be a whole number, 0 or more.', f"{VARIABLE}=0 for one process")
+    apart = study.alone or any(getattr(study, setting, None) for setting in ("workers", "mine"))
+    if apart or not may_start_processes() or pick_device(getattr(study, "device", "cpu")).type != "cpu":
+        return 0
+    processes = min(cores() // (study.threads or 1), study.seeds, 1 + int(said))
+    return max(0, processes - 1)
 
 
 def share_out(study: Study, say: Say, done: Callable[[int, Found], None], *, partners: int) -> list[Found]:
@@ -46,26 +75,12 @@ def share_out(study: Study, say: Say, done: Callable[[int, Found], None], *, par
     return [lot.found[seed] for seed in seeds]
 
 
-def partners_for(study: Study) -> int:
-    """How many partners a study is carried out with.
-
-    None where times are taken, which others would spoil; on a GPU, which is one; where loading has processes of its own; where a user's own
-    code runs, which may print; nor for a program that calls us and may not bear to be started twice, as a command of ours does (`helping`).
-    """
-    from rungbook.recipes.prepare import pick_device
-
-    apart = any(getattr(study, setting, None) for setting in ("workers", "mine"))
-    if study.timed or apart or not is_helping():
-        return 0
-    on_cpu = pick_device(getattr(study, "device", None)).type == "cpu"
-    return max(0, min(cores() // (study.threads or 1), study.seeds, 1 + MOST) - 1) if on_cpu else 0
-
-
 class _Lot:
-    """Seeds that wait for somebody to take them, and what the others gave."""
+    """Seeds that wait for somebody to take them, and what came of the others."""
 
     def __init__(self, waiting: deque[int]) -> None:
-        self.waiting, self.found = waiting, dict[int, "Found"]()
+        self.waiting = waiting
+        self.found: dict[int, Found] = {}
         self.changed = threading.Condition()
 
     def do_one(self, do: Callable[[int], Found | None]) -> bool:
@@ -99,24 +114,28 @@ def _carry_out(study: Study, seed: int, say: Say) -> Found:
 @contextmanager
 def _led(study: Study, lot: _Lot, say: Say, partners: int) -> Iterator[None]:
     """Partners that take seeds of a lot, each led by a thread of this process; whatever they do, they are gone after the block."""
-    with ExitStack() as ending:
-        with suppress(OSError):
+    with ExitStack() as ending:  # in the reverse order: kill it, let its leader notice, give back what it held
+        with suppress(OSError, RuntimeError):  # no more processes, no more threads
             for _ in range(partners):
                 partner = Companion(_serve, "rung-partner")
-                leader = threading.Thread(target=_lead, args=(partner.pipe, study, 1 + partners, lot, say), daemon=True)
-                ending.callback(leader.join)
                 ending.callback(partner.end)
+                leader = threading.Thread(target=_lead, args=(partner, study, 1 + partners, lot, say), daemon=True)
                 leader.start()
+                ending.callback(leader.join, LEAVES)
+                ending.callback(partner.kill)
         yield
 
 
-def _lead(pipe: Connection, study: Study, processes: int, lot: _Lot, say: Say) -> None:
+def _lead(partner: Companion, study: Study, processes: int, lot: _Lot, say: Say) -> None:
     """Let a partner do seeds until none waits, it fails, or it is gone."""
+    pipe = partner.pipe
 
     def there(seed: int) -> Found | None:
         pipe.send(seed)
-        while isinstance(answer := pipe.recv(), str):
+        kind, answer = pipe.recv()
+        while kind == SAID:
             say(answer)
+            kind, answer = pipe.recv()
         return answer
 
     with suppress(Exception):  # it is gone, or cannot be told of this study
@@ -124,6 +143,7 @@ def _lead(pipe: Connection, study: Study, processes: int, lot: _Lot, say: Say) -
         pipe.recv()  # it is ready
         while lot.do_one(there):
             pass
+    partner.kill()  # it holds memory
 
 
 def _serve(pipe: Connection) -> None:
@@ -134,7 +154,7 @@ def _serve(pipe: Connection) -> None:
 
     torch.set_num_threads(study.threads or 1)
     with sharing_cores(processes):
-        pipe.send(None)
+        pipe.send((READY, None))
         while True:
-            _, found = attempt(partial(_carry_out, study, pipe.recv(), pipe.send))
-            pipe.send(found)
+            done, found = attempt(partial(_carry_out, study, pipe.recv(), lambda line: pipe.send((SAID, line))))
+            pipe.send((FOUND if done else FAILED, found))

@@ -40,10 +40,11 @@ SMALL_BATCH = 1e9
 
 
 def pick_threads(recipe: Recipe, model: nn.Module, data: Data) -> int:
-    """How many CPU threads to train with: as asked; else one for small models and every core for large ones, or their part of the cores
+    """How many CPU threads to train with: as asked; else one for small models and every core for large ones, or its part of the cores
     where a study trains several at once.
 
-    The number belongs to the result (sums are taken in another order), so it follows from the model, not from how busy the machine is.
+    The number belongs to the result (sums are taken in another order) and is kept with it. It follows from the model, the cores and what is
+    trained, not from how busy the machine is.
     """
     if recipe.threads is not None:
         return recipe.threads

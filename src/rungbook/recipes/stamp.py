@@ -37,6 +37,7 @@ NEUTRAL = frozenset(
         "full",
         "fits",
         "timed",
+        "alone",
         "headline",
         "paint",
         "remarks",

@@ -12,12 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch
-
 from rungbook.data.data import Data
 from rungbook.plot.style import Picture
 from rungbook.recipes.drawing import Sketch
-from rungbook.recipes.partner import partners_for, share_out
 from rungbook.recipes.settings import Count, Settings
 from rungbook.recipes.speak import number
 
@@ -38,7 +35,7 @@ class Found:
         limit: metric -> best possible, where it is known.
         sentences: what else was found, in words.
         pictures: of what was found.
-        threads: of the CPU it was found with.
+        threads: of the CPU that its largest training had, where that chose for itself.
     """
 
     results: Results
@@ -48,7 +45,7 @@ class Found:
     limit: dict[str, float] | None = None
     sentences: list[str] = field(default_factory=list)
     pictures: Sequence[Picture | Sketch] = ()
-    threads: int = field(default_factory=torch.get_num_threads)
+    threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +63,9 @@ class Study(Settings):
     timed: ClassVar[bool] = False
     """Whether its figures are times: they belong to the machine, so that no test of chance is made of them, and none holds them fast."""
 
+    alone: ClassVar[bool] = False
+    """Whether it takes times of any kind, which trainings beside it would spoil."""
+
     seeds: Count = 3
 
     @abstractmethod
@@ -76,15 +76,6 @@ class Study(Settings):
             say: takes a line for whoever waits.
             pictures: whether to draw as well.
         """
-
-    def each(self, say: Say, done: Callable[[int, Found], None] = lambda seed, found: None) -> list[Found]:
-        """What each seed gave; pictures are of the first.
-
-        Args:
-            say: takes a line for whoever waits, to be shown until the next; a command's may come from another thread.
-            done: is told of each seed and what it gave.
-        """
-        return share_out(self, say, done, partners=partners_for(self))
 
     def together(self, found: list[Found]) -> list[str]:
         """What there is to say of all seeds together, besides the table."""

@@ -16,6 +16,7 @@ from rungbook.plot.variants import variants
 from rungbook.recipes.about_data import paragraph, plain
 from rungbook.recipes.comparison import compare_all, lower_is_better
 from rungbook.recipes.ending import ending
+from rungbook.recipes.partner import partners_for, share_out
 from rungbook.recipes.prepare import keep_threads
 from rungbook.recipes.report import ReportFacts, StudyFacts, write_report
 from rungbook.recipes.runs import Run, create_run, looks_at, versions
@@ -38,6 +39,7 @@ def carry_out(study: Study, *, label: str, console: Any, run: Run | None = None)
     """
     started = time.monotonic()
     study.check()
+    partners = partners_for(study)
     torch.set_num_threads(study.threads or 1)
     run = run or create_run(
         label,
@@ -61,7 +63,7 @@ def carry_out(study: Study, *, label: str, console: Any, run: Run | None = None)
                 paragraph(console, f"  seed {seed}: ", figures(one, study.split, study.metric), style="dim", body="dim")
 
             try:
-                found = study.each(waiting.update, told)
+                found = share_out(study, waiting.update, told, partners=partners)
             except RungError as error:
                 again = isinstance(error, EnvironmentProblem)  # a disk can be emptied; all else would fail again
                 run.update(status="interrupted" if again else "failed", error=error.describe())
@@ -69,7 +71,7 @@ def carry_out(study: Study, *, label: str, console: Any, run: Run | None = None)
         result = summarise(study, found)
         result["seconds"] = round(time.monotonic() - started, 2)
         run.update(
-            threads=max(one.threads for one in found),
+            threads=max(torch.get_num_threads(), *(one.threads for one in found)),
             data=found[0].data,
             looks=study.seeds,
             headline=study.metric,

@@ -122,6 +122,7 @@ class LoaderStudy(SampledStudy):
         epochs: passes over the train split.
     """
 
+    alone: ClassVar[bool] = True
     covers: ClassVar[tuple[str, ...]] = ("M07",)
     real: ClassVar[tuple[str, ...]] = ("data=mnist train_samples=10000 valid=0.2",)
     reported: ClassVar[tuple[Reported, ...]] = (

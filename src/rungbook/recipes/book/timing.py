@@ -108,6 +108,7 @@ class Timing(Study):
     metric: ClassVar[str] = "seconds"
     split: ClassVar[str] = "train"
     timed: ClassVar[bool] = True
+    alone: ClassVar[bool] = True
     covers: ClassVar[tuple[str, ...]] = ("M05", "M08", "P01")
     real: ClassVar[tuple[str, ...]] = ("data=mnist widths=64,256",)
     reported: ClassVar[tuple[Reported, ...]] = (
