@@ -1,9 +1,11 @@
-"""Work for a helper; this module is imported there, so it must not import torch."""
+"""Work for a helper, and whether a process has ended; this module is imported there, so it must not import torch."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 
@@ -22,3 +24,18 @@ def unlucky(item: int) -> int:
     if item == 13:
         raise ValueError(f"{item} cannot be done")
     return item
+
+
+def gone(pid: int, seconds: float = 10.0, *, fetched: bool = False) -> bool:
+    """Whether a process ends within that time; `fetched` if its parent must have asked for its exit code too."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        stat = Path(f"/proc/{pid}/stat")
+        if not fetched and stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.02)
+    return False

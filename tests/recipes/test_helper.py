@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from beside_work import loaded, unlucky, whose
+from beside_work import gone, loaded, unlucky, whose
 
 from rungbook.data.data import Data
 from rungbook.data.named import named_data
@@ -44,20 +42,6 @@ def working() -> Iterator[Helper]:
 def helped(working: Helper, monkeypatch: pytest.MonkeyPatch) -> Helper:
     monkeypatch.setattr(helper, "_helper", working)
     return working
-
-
-def gone(pid: int, seconds: float = 10.0) -> bool:
-    """Whether a process ends within that time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if (stat := Path(f"/proc/{pid}/stat")).exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True  # ended; nobody has asked for its exit code yet
-        time.sleep(0.02)
-    return False
 
 
 def test_work_is_done_there_in_order_without_torch(helped: Helper) -> None:

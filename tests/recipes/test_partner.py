@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -16,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from beside_work import gone
 from shared_studies import Whose, wait_until
 
 from rungbook.errors import DataError, UsageError
@@ -24,7 +22,7 @@ from rungbook.recipes.book.batches import LoaderStudy
 from rungbook.recipes.book.diabetes import DiabetesBatchNorm
 from rungbook.recipes.book.timing import Timing
 from rungbook.recipes.book.transfer import Transfer
-from rungbook.recipes.companion import Companion, cores_each, sharing_cores
+from rungbook.recipes.companion import Companion, cores_each
 from rungbook.recipes.partner import partners_for, share_out
 from rungbook.recipes.study import Found, Study
 
@@ -36,22 +34,11 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command on a machine of two cores, which may start processes."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setattr(partner, "may_start_processes", lambda: True)
+    monkeypatch.delenv(partner.VARIABLE, raising=False)
 
 
 def whose(place: Path, **settings: Any) -> Whose:
     return Whose(**{"place": str(place), "home": ME, "seeds": 4, **settings})
-
-
-def gone(pid: int, seconds: float = 10.0) -> bool:
-    """Whether a process of ours ends, and is fetched, within that time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def shared(study: Study) -> tuple[list[Found], list[str], list[int]]:
@@ -77,7 +64,7 @@ def test_each_seed_is_done_once_and_told_in_order(tmp_path: Path) -> None:
     assert set(of(found, "cores")) == {1}, "each has its part of two"
     assert set(of(found, "threads")) == {torch.get_num_threads()} == {1}
     assert cores_each() == 2
-    assert gone(other)
+    assert gone(other, fetched=True)
 
 
 SMALL: dict[str, Study] = {"a table": DiabetesBatchNorm(epochs=3), "images": Transfer(epochs=1)}
@@ -124,7 +111,7 @@ def test_what_fails_there_is_done_here(tmp_path: Path) -> None:
 def test_what_fails_everywhere_fails_here_with_its_message(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no samples for seed 1"):
         shared(whose(tmp_path, unlucky=1))
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert gone(int((tmp_path / "pid").read_text()), fetched=True)
 
 
 def test_a_partner_that_dies_is_not_missed(tmp_path: Path) -> None:
@@ -164,56 +151,7 @@ def test_ctrl_c_while_a_partner_is_waited_for(tmp_path: Path) -> None:
         shared(study)
     assert time.monotonic() - begun < 60
     pressing.join()
-    assert gone(int((tmp_path / "pid").read_text()))
-
-
-def sleeper() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stderr=subprocess.DEVNULL)
-
-
-def test_ctrl_c_waits_until_a_companion_has_begun() -> None:
-    """And does not reach the companion, though other threads listen; the control: a process begun without care dies of it."""
-    begun, over = [], threading.Event()
-
-    def begin() -> None:
-        with companion._ctrl_c_waits():
-            begun.append(sleeper())
-            os.kill(os.getpid(), signal.SIGINT)  # as a terminal does: whichever thread is told
-            time.sleep(0.05)
-            begun.append(sleeper())
-
-    listening = threading.Thread(target=over.wait)
-    listening.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            begin()
-        begun.append(sleeper())
-        assert len(begun) == 3, "the block went on to its end"
-        for one in begun:
-            one.send_signal(signal.SIGINT)
-        assert begun[2].wait(10) != 0
-        assert [one.poll() for one in begun[:2]] == [None, None]
-    finally:
-        over.set()
-        for one in begun:
-            one.kill()
-            one.wait()
-
-
-def test_ctrl_c_while_a_companion_begins_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    pids: list[int] = []
-    start = multiprocessing.get_context("spawn").Process.start
-
-    def pressed(self: Any) -> None:
-        start(self)
-        pids.append(self.pid)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        Companion(partner._serve, "rung-partner")
-    (pid,) = pids
-    assert gone(pid)
+    assert gone(int((tmp_path / "pid").read_text()), fetched=True)
 
 
 def test_how_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -248,55 +186,3 @@ def test_how_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RUNG_PARTNERS")
     monkeypatch.setattr(partner, "may_start_processes", lambda: False)
     assert partners_for(study) == 0
-
-
-def test_cores_are_shared() -> None:
-    assert cores_each() == 2
-    with sharing_cores(2):
-        assert cores_each() == 1
-        with sharing_cores(5):
-            assert cores_each() == 1
-    with pytest.raises(KeyError), sharing_cores(2):
-        raise KeyError
-    assert cores_each() == 2
-
-
-def children(group: int) -> int:
-    """Processes of a group, but for its first."""
-    found = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            found += int(stat.read_text().rpartition(")")[2].split()[2]) == group
-        except OSError:
-            continue
-    return found - 1
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
-@pytest.mark.skipif(CORES < 2, reason="one core: no other process is started")
-def test_ctrl_c_for_the_whole_group_leaves_nothing(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "rungbook.cli.main", "train", "polynomial", "epochs=100000"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RUNG_RUNS": str(tmp_path)},
-        start_new_session=True,
-    ) as command:
-        end = time.monotonic() + 120
-        while children(command.pid) < 3:  # the helper, the partner, and Python's own process for shared resources
-            assert time.monotonic() < end
-            assert command.poll() is None
-            time.sleep(0.05)
-        os.killpg(command.pid, signal.SIGINT)  # as a terminal does
-        _, said = command.communicate()
-    assert command.returncode == 5, said
-    assert "Traceback" not in said
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            os.killpg(command.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    pytest.fail("a process of the command is left")
